@@ -1,0 +1,42 @@
+"""The few ways in which things go wrong here, by what the caller can do about them.
+
+`Unreadable` is about one picture and becomes a rejected row. Everything else is about the world
+(a config, a model, a disk) and carries a message that names the thing and the remedy.
+"""
+
+
+class ReturnsdError(Exception):
+    """Whatever returnsd raises on purpose; the message is meant for the person who runs it."""
+
+
+class ConfigError(ReturnsdError):
+    """The configuration cannot be used; `faults` lists every reason, one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class BundleError(ReturnsdError):
+    """A model bundle is missing, damaged or does not fit this version."""
+
+
+class SpoolError(ReturnsdError):
+    """Inbox, queue and shelves cannot work together as configured."""
+
+
+class AlreadyRunning(ReturnsdError):
+    """Another process holds the lock on the same state directory."""
+
+
+class DecisionError(ReturnsdError):
+    """A person's decision cannot be taken: unknown item or category, or decided already."""
+
+
+class Unreadable(ReturnsdError):  # noqa: N818 (a finding about a picture, not a fault of ours)
+    """A file that is no usable picture. `reason` is machine-readable and lands in the row."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
