@@ -1,0 +1,266 @@
+"""Every decision the service takes, as pure functions: has a file arrived, what is it, where does it go.
+
+No I/O, no clock, no log. The accuracy promise lives here too: `choose_threshold` and `shortlist_floor` turn a
+calibration set and the operator's demand into the two numbers a `Rule` judges by.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from returnsd.records import Item, Prediction, Shelf, Verdict, printable
+
+RISK = 0.05
+"""How often, at most, a chosen threshold may miss the target: one minus the promised 95 % confidence."""
+
+_STARTS = 4
+_NAME_BYTES = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One look at a file in the inbox: size in bytes, mtime in ns, inode, when (monotonic s)."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The numbers in force: archive from `threshold` up (None: never); list categories from `floor` up."""
+
+    threshold: float | None
+    floor: float
+
+
+def settled(first: Sighting, now: Sighting, settle_s: float) -> bool:
+    """Say whether a file has stopped changing for settle_s seconds (monotonic)."""
+    return unchanged(first, now) and now.at - first.at >= settle_s
+
+
+def unchanged(first: Sighting, now: Sighting) -> bool:
+    """Say whether two sightings show the same file in the same state."""
+    return (first.inode, first.size, first.mtime_ns) == (now.inode, now.size, now.mtime_ns)
+
+
+def ignored(name: str, patterns: Iterable[str]) -> bool:
+    """Say whether a file name matches one of the patterns that mark a file as not meant for us (yet)."""
+    lower = name.lower()
+    return any(fnmatchcase(lower, pattern.lower()) for pattern in patterns)
+
+
+def fair_share(ready: Sequence[str], newest: Sequence[str], places: int) -> list[str]:
+    """Choose who is taken in next: half the places for who waits longest, half for who came last.
+
+    First come, first served would let one large drop hold up everything behind it; newest first would let
+    the oldest wait for ever.
+
+    :param ready: names by arrival, oldest first (at least `places` of them, if there are as many).
+    :param newest: names by arrival, newest first (the same).
+    """
+    chosen = dict.fromkeys(ready[: (places + 1) // 2])
+    chosen.update(dict.fromkeys(newest[: places // 2]))
+    for name in ready:
+        if len(chosen) >= places:
+            break
+        chosen[name] = None
+    return list(chosen)
+
+
+# --- the accuracy promise
+
+
+def choose_threshold(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], target_accuracy: float, risk: float = RISK
+) -> float | None:
+    """Return the lowest certified threshold, or None if no threshold reaches the target.
+
+    Learn-then-Test (Angelopoulos et al., 2021): each threshold's error is tested with an exact binomial
+    (Clopper-Pearson) bound. Thresholds are tried from the top down from several starts, each with its share
+    of the risk, and a start goes on as long as its tests hold; so the chance that any certified threshold
+    errs more often than 1 - target_accuracy is at most `risk`. The starts depend on the confidences alone.
+
+    :param confidence: (n,) calibrated probability of the predicted category, on pictures training never saw.
+    :param correct: (n,) whether that prediction was right.
+    """
+    order = np.argsort(-confidence, kind="stable")
+    ranked = confidence[order]
+    errors = np.cumsum(~correct[order])
+    # a threshold takes all pictures of equal confidence or none: test only where the confidence changes
+    last = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True)) if len(ranked) else np.empty(0, int)
+    allowed = 1.0 - target_accuracy
+    share = risk / _STARTS
+    fewest = math.ceil(math.log(share) / math.log(target_accuracy))  # fewer prove nothing, even without error
+    best: float | None = None
+    for start in (fewest, 2 * fewest, 4 * fewest, 8 * fewest):
+        for index in last[np.searchsorted(last, start - 1) :]:
+            if binomial_tail(int(errors[index]), int(index) + 1, allowed) > share:
+                break
+            best = float(ranked[index]) if best is None else min(best, float(ranked[index]))
+    return best
+
+
+def binomial_tail(errors: int, count: int, rate: float) -> float:
+    """Return P(X <= errors) for X ~ Binomial(count, rate): the p-value of "it errs at least at this rate"."""
+    if errors >= count:
+        return 1.0
+    terms = np.arange(errors + 1)
+    logs = math.lgamma(count + 1) - np.array(
+        [math.lgamma(k + 1) + math.lgamma(count - k + 1) for k in range(errors + 1)]
+    )
+    logs += terms * math.log(rate) + (count - terms) * math.log1p(-rate)
+    peak = float(logs.max())
+    return min(1.0, math.exp(peak) * float(np.exp(logs - peak).sum()))
+
+
+def shortlist_floor(true_probability: NDArray[np.float64], coverage: float) -> float:
+    """Return the probability from which on a category belongs on the shortlist.
+
+    Split conformal prediction with the LAC score (Sadinle, Lei, Wasserman, 2019): the list holds the right
+    category with at least the given probability, whatever the model is worth.
+
+    :param true_probability: (n,) calibrated probability of each calibration picture's true category.
+    """
+    count = len(true_probability)
+    rank = math.floor((count + 1) * (1.0 - coverage))
+    if rank < 1:
+        return 0.0
+    return float(np.sort(true_probability)[rank - 1])
+
+
+def predict(categories: Sequence[str], probabilities: NDArray[np.float64], floor: float) -> Prediction:
+    """Return the prediction for one picture from its (n_categories,) calibrated probabilities."""
+    order = np.argsort(-probabilities, kind="stable")
+    top = int(order[0])
+    second = int(order[1]) if len(order) > 1 else None
+    listed = [categories[i] for i in order if probabilities[i] >= floor] or [categories[top]]
+    return Prediction(
+        category=categories[top],
+        confidence=float(probabilities[top]),
+        runner_up=None if second is None else categories[second],
+        runner_up_confidence=None if second is None else float(probabilities[second]),
+        shortlist=tuple(listed),
+    )
+
+
+# --- verdicts
+
+
+def judge(
+    item: Item,
+    prediction: Prediction,
+    rule: Rule,
+    *,
+    judged_at: datetime,
+    return_id: str | None,
+    duplicate_of: str | None,
+    model: str,
+    sha256: str,
+) -> Verdict:
+    """Return the verdict on a picture that was seen: archived if confident enough, else to review."""
+    if rule.threshold is None:
+        shelf, reason = Shelf.REVIEW, "no_certified_threshold"
+    elif prediction.confidence >= rule.threshold:
+        shelf, reason = Shelf.ARCHIVE, "confident"
+    else:
+        shelf, reason = Shelf.REVIEW, "below_threshold"
+    return Verdict(
+        item_id=item.id,
+        received_at=item.received_at,
+        judged_at=judged_at,
+        file_name=item.file_name,
+        return_id=return_id,
+        category=prediction.category,
+        confidence=prediction.confidence,
+        shelf=shelf,
+        reason=reason,
+        runner_up=prediction.runner_up,
+        runner_up_confidence=prediction.runner_up_confidence,
+        shortlist=prediction.shortlist,
+        duplicate_of=duplicate_of,
+        model=model,
+        sha256=sha256,
+    )
+
+
+def reject(
+    item: Item,
+    reason: str,
+    *,
+    judged_at: datetime,
+    return_id: str | None,
+    duplicate_of: str | None,
+    model: str,
+    sha256: str | None,
+) -> Verdict:
+    """Return the verdict on a file that is no usable picture."""
+    return Verdict(
+        item_id=item.id,
+        received_at=item.received_at,
+        judged_at=judged_at,
+        file_name=item.file_name,
+        return_id=return_id,
+        category=None,
+        confidence=None,
+        shelf=Shelf.REJECTED,
+        reason=reason,
+        runner_up=None,
+        runner_up_confidence=None,
+        shortlist=(),
+        duplicate_of=duplicate_of,
+        model=model,
+        sha256=sha256,
+    )
+
+
+def find_return_id(pattern: re.Pattern[str] | None, file_name: str) -> str | None:
+    """Return what the pattern's first group finds in the name, or None."""
+    found = pattern.search(printable(file_name)) if pattern else None
+    return (found.group(1) or None) if found else None
+
+
+# --- names on the shelves
+
+
+def shelf_place(verdict: Verdict) -> PurePath:
+    """Return where the item's file belongs, below the folder of its shelf."""
+    name = shelf_name(verdict.item_id, verdict.file_name)
+    if verdict.shelf is Shelf.ARCHIVE and verdict.category is not None:
+        return archive_place(verdict.day, verdict.category, name)
+    return PurePath(name)
+
+
+def archive_place(day: str, category: str, name: str) -> PurePath:
+    """Return an archived file's place below the archive: <date>/<category>/<name>."""
+    return PurePath(day, category_folder(category), name)
+
+
+def category_folder(category: str) -> str:
+    """Return the folder name of a category."""
+    return category.replace("/", "_")
+
+
+def shelf_name(item_id: str, file_name: str) -> str:
+    """Return the name a file bears on its shelf: its id, then its own name made harmless and short enough.
+
+    The id makes it unique and tells the row; the rest is for people. Control characters, bytes that are no
+    UTF-8 and characters that reorder text become "_"; a long name loses its middle, never its suffix.
+    """
+    harmless = "".join("_" if unicodedata.category(letter)[0] == "C" else letter for letter in file_name)
+    room = _NAME_BYTES - len(item_id) - 1
+    if len(harmless.encode()) > room:
+        stem, suffix = PurePath(harmless).stem, PurePath(harmless).suffix
+        if len(suffix.encode()) > 16:
+            stem, suffix = harmless, ""
+        harmless = stem.encode()[: room - len(suffix.encode())].decode(errors="ignore") + suffix
+    return f"{item_id}_{harmless}"

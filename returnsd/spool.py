@@ -1,0 +1,149 @@
+"""The queue and the shelves: where a file is from the moment we take it until it rests.
+
+An item in the queue is a folder that bears its id and holds one file under its own name, so that everything
+about an unjudged item is on the disk in one atomic rename; an empty folder is a step that was interrupted and
+means nothing. Who may enter the queue is the inbox's business; which shelf, the verdict's.
+"""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from returnsd import disk, item_id, policy
+from returnsd.config import Paths
+from returnsd.errors import SpoolError
+from returnsd.records import Decision, Item, Shelf, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """An item and where its file lies in the queue."""
+
+    item: Item
+    path: Path
+
+
+class Spool:
+    """Queue, shelves and the moves between them. One process owns the queue, another the review shelf."""
+
+    def __init__(self, paths: Paths) -> None:
+        """Create the folders that are missing; SpoolError if they cannot work together."""
+        self.paths = paths
+        for folder in (paths.queue, paths.archive, paths.review, paths.rejected, paths.results, paths.state):
+            disk.make_folder(folder)
+        self.check_same_filesystem(paths.archive, paths.review, paths.rejected)
+
+    def check_same_filesystem(self, *folders: Path) -> None:
+        """SpoolError if a file could not be renamed from the queue to these folders or back."""
+        for folder in folders:
+            if folder.stat().st_dev != self.paths.queue.stat().st_dev:
+                raise SpoolError(
+                    f"inbox and spool must share a file system: {folder}, {self.paths.queue}:"
+                    " move one of them in the paths section of the configuration"
+                )
+
+    # --- the queue
+
+    def take_in(self, source: Path, new_id: str) -> Queued:
+        """Rename a file of the inbox into the queue under a new id; FileNotFoundError if it is gone."""
+        place = self.paths.queue / new_id
+        os.mkdir(place)
+        target = place / source.name
+        try:
+            disk.move(source, target)
+        except OSError:
+            os.rmdir(place)
+            raise
+        return _queued(target, new_id)
+
+    def queued(self, limit: int, passing_over: set[str] | None = None) -> list[Queued]:
+        """Return up to `limit` items of the queue, oldest first; interrupted take-ins are cleared away."""
+        known = passing_over or set()
+        names = sorted(
+            name for name in os.listdir(self.paths.queue) if name not in known and item_id.is_valid(name)
+        )
+        found: list[Queued] = []
+        for name in names:
+            if len(found) == limit:
+                break
+            files = sorted(os.listdir(self.paths.queue / name))
+            if files:
+                found.append(_queued(self.paths.queue / name / files[0], name))
+            else:
+                os.rmdir(self.paths.queue / name)
+        return found
+
+    def queue_ids(self) -> set[str]:
+        """Return the ids of all items in the queue."""
+        return {
+            name
+            for name in os.listdir(self.paths.queue)
+            if item_id.is_valid(name) and os.listdir(self.paths.queue / name)
+        }
+
+    def sync_queue(self) -> None:
+        """Make what was taken in durable: in the queue for good, out of the inbox for good."""
+        disk.sync_folder(self.paths.queue)
+        # An inbox that is gone was renamed away as a whole: its names are as durable as they can be.
+        with suppress(OSError):
+            disk.sync_folder(self.paths.inbox)
+
+    # --- the shelves
+
+    def shelf(self, shelf: Shelf) -> Path:
+        """Return the folder of a shelf."""
+        return {
+            Shelf.ARCHIVE: self.paths.archive,
+            Shelf.REVIEW: self.paths.review,
+            Shelf.REJECTED: self.paths.rejected,
+        }[shelf]
+
+    def shelve(self, queued: Queued, verdict: Verdict) -> Path:
+        """Rename an item's file to the shelf that its row names; return where it lies now."""
+        target = self.shelf(verdict.shelf) / policy.shelf_place(verdict)
+        place = self._put(queued.path, target)
+        os.rmdir(queued.path.parent)
+        return place
+
+    def file_decision(self, decision: Decision) -> Path | None:
+        """Rename a reviewed file into the archive as a person decided; None if it is not in review any more."""
+        source = self.find(decision.item_id, decision.file_name, [self.paths.review])
+        if source is None:
+            return None
+        name = policy.shelf_name(decision.item_id, decision.file_name)
+        return self._put(source, self.paths.archive / policy.archive_place(decision.day, decision.category, name))
+
+    def _put(self, source: Path, target: Path) -> Path:
+        """Rename without replacing; a stranger's file of the same name makes ours a numbered one."""
+        disk.make_folder(target.parent)
+        for number in count(2):
+            try:
+                disk.move(source, target)
+                return target
+            except FileExistsError:
+                target = target.with_name(f"{target.stem}~{number}{target.suffix}")
+        raise AssertionError("unreachable")
+
+    def expected_places(self, verdict: Verdict, decision: Decision | None) -> list[Path]:
+        """Return where the item's file should lie: on its verdict's shelf, or where a decision moved it."""
+        if decision is None:
+            return [self.shelf(verdict.shelf) / policy.shelf_place(verdict)]
+        name = policy.shelf_name(decision.item_id, decision.file_name)
+        return [self.paths.archive / policy.archive_place(decision.day, decision.category, name)]
+
+    def find(self, wanted_id: str, file_name: str, folders: list[Path]) -> Path | None:
+        """Return the file of an item in these folders, by its usual name or else by the id in its name."""
+        for folder in folders:
+            usual = folder / policy.shelf_name(wanted_id, file_name)
+            if os.path.lexists(usual):
+                return usual
+            for name in os.listdir(folder):
+                if name.startswith(wanted_id):
+                    return folder / name
+        return None
+
+
+def _queued(path: Path, queue_id: str) -> Queued:
+    return Queued(Item(queue_id, path.name, item_id.received_at(queue_id).astimezone()), path)
