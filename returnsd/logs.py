@@ -164,10 +164,10 @@ def _with_priority(_: WrappedLogger, method: str, line: EventDict | str) -> str:
 
 def _plain(value: object) -> object:
     """Return what JSON can hold and any reader takes."""
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, str):
         return _escaped(value)
+    if value is None or isinstance(value, bool):
+        return value
     if isinstance(value, numbers.Integral):
         return int(value)
     if isinstance(value, numbers.Real):
@@ -185,7 +185,7 @@ def _sequence(value: Iterable[object]) -> Iterable[object]:
 
 def _escaped(text: str) -> str:
     r"""Return text that is valid Unicode: a file name's stray byte 0xff becomes the four letters \xff."""
-    return _SURROGATE.sub(lambda found: _escape(ord(found[0])), text)
+    return text if text.isascii() else _SURROGATE.sub(lambda found: _escape(ord(found[0])), text)
 
 
 def _escape(code: int) -> str:
