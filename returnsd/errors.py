@@ -25,7 +25,7 @@ class SpoolError(ReturnsdError):
     """Inbox, queue and shelves cannot work together as configured."""
 
 
-class AlreadyRunning(ReturnsdError):
+class AlreadyRunning(ReturnsdError):  # noqa: N818 (a state of affairs)
     """Another process holds the lock on the same state directory."""
 
 

@@ -1,0 +1,53 @@
+"""Deletes shelved files that are older than keep.*_days, recorded first, a few at a time.
+
+Their rows stay for ever; the audit knows which files were deleted for their age.
+"""
+
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from returnsd.config import Keep
+from returnsd.ledger import Ledger
+from returnsd.logs import Logger
+from returnsd.records import Shelf
+from returnsd.spool import Spool
+
+_EVERY_S = 600.0
+_AT_ONCE = 200
+
+
+class Retention:
+    """Looks every ten minutes whether something has become too old to keep."""
+
+    def __init__(self, spool: Spool, ledger: Ledger, log: Logger) -> None:
+        """Look first some time after the start, not in its way."""
+        self._spool = spool
+        self._ledger = ledger
+        self._log = log
+        self._next: float | None = None
+
+    def step(self, now: float, keep: Keep) -> None:
+        """Delete a bounded number of files that are due (monotonic seconds)."""
+        if self._next is None:
+            self._next = now + _EVERY_S
+        if now < self._next:
+            return
+        self._next = now + _EVERY_S
+        self.expire(Shelf.ARCHIVE, keep.archive_days)
+        self.expire(Shelf.REJECTED, keep.rejected_days)
+
+    def expire(self, shelf: Shelf, days: int | None) -> int:
+        """Delete files of a shelf judged more than `days` days ago; return how many. None keeps all."""
+        if days is None:
+            return 0
+        now = datetime.now().astimezone()
+        before = (now - timedelta(days=days)).date().isoformat()
+        verdicts = self._ledger.to_expire(shelf, before, _AT_ONCE)
+        # Recorded before deleted: a file that is gone without a record would look lost.
+        self._ledger.expire([verdict.item_id for verdict in verdicts], now)
+        for verdict in verdicts:
+            for place in self._spool.expected_places(verdict, None):
+                with suppress(FileNotFoundError):
+                    place.unlink()
+            self._log.info("item_expired", item=verdict.item_id, shelf=shelf.value)
+        return len(verdicts)

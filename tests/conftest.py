@@ -1,0 +1,71 @@
+"""What tests may need beyond this repository; where it is missing they skip and say what is missing."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# examples on a busy machine are slow, not wrong
+settings.register_profile("returnsd", deadline=None)
+settings.load_profile("returnsd")
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+SYSTEMD_BOX = SHARED / "tools/systemd-box"
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def has_systemd_box() -> bool:
+    return is_root() and os.access(SYSTEMD_BOX, os.X_OK) and Path("/lib/systemd/systemd").exists()
+
+
+def chromium() -> str | None:
+    """Return the browser's program."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+NEEDS: dict[str, tuple[str, Callable[[], object]]] = {
+    "shared": ("needs the measuring data in ../shared/data", (SHARED / "data").is_dir),
+    "root": ("needs root", is_root),
+    "systemd_box": ("needs root, systemd and ../shared/tools/systemd-box", has_systemd_box),
+    "systemd_analyze": ("needs systemd-analyze", lambda: shutil.which("systemd-analyze")),
+    "make": ("needs make", lambda: shutil.which("make")),
+    "chromium": ("needs Chromium", chromium),
+}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, (reason, _) in NEEDS.items():
+        config.addinivalue_line("markers", f"{name}: {reason}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = {name: reason for name, (reason, is_there) in NEEDS.items() if not is_there()}
+    for item in items:
+        for name, reason in missing.items():
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The directory of the measuring data; a test that asks for it skips where there is none."""
+    reason, is_there = NEEDS["shared"]
+    if not is_there():
+        pytest.skip(reason)
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def systemd_box() -> Path:
+    """The program that runs a command under a systemd of its own; a test that asks for it may skip."""
+    reason, is_there = NEEDS["systemd_box"]
+    if not is_there():
+        pytest.skip(reason)
+    return SYSTEMD_BOX
