@@ -82,9 +82,7 @@ class Batch:
     """When a batch is judged: full, or old enough, whichever comes first; an idle system judges at once."""
 
     max_items: int = _key(64, rules.whole(1, 1024, "items"), "How many items are judged together at most.")
-    max_wait_s: float = _key(
-        0.25, rules.number(0, 60, "seconds"), "How long an item waits for company at most."
-    )
+    max_wait_s: float = _key(0.25, rules.number(0, 60, "seconds"), "How long an item waits for company at most.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +109,7 @@ class Limits:
 
     file_mib: int = _key(64, rules.whole(1, 4096, "MiB"), "The largest file that is opened.")
     pixels_mp: int = _key(50, rules.whole(1, 1000, "megapixels"), "The largest picture that is decoded.")
-    decode_s: float = _key(
-        20.0, rules.number(0.05, 3600, "seconds"), "How long decoding one picture may take."
-    )
+    decode_s: float = _key(20.0, rules.number(0.05, 3600, "seconds"), "How long decoding one picture may take.")
     attempts: int = _key(
         2, rules.whole(1, 10, "attempts"), "How often a picture that crashes the decoder is tried."
     )

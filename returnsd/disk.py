@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -207,21 +208,36 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold an exclusive lock that dies with the process; AlreadyRunning if another holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise AlreadyRunning(
-                f"another returnsd process holds {path}: stop it first, or give this one its own paths.state"
-            ) from error
+        if wait:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        else:
+            _lock_now(descriptor, path)
         yield
     finally:
         os.close(descriptor)
 
 
+def _lock_now(descriptor: int, path: Path) -> None:
+    # A few tries: whoever asks `is_locked` holds it for a moment.
+    for pause_s in (0.01, 0.05, None):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError as error:
+            if pause_s is None:
+                raise AlreadyRunning(
+                    f"another returnsd process holds {path}: stop it first, or give this one its own paths.state"
+                ) from error
+            time.sleep(pause_s)
+
+
 def is_locked(path: Path) -> bool:
     """Say whether some process holds the lock."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with lock(path):
-            return False
-    except AlreadyRunning:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -58,6 +58,10 @@ class Doorbell(FileSystemEventHandler):
         observer.start()
         self._observer = observer
 
+    def reconfigure(self, *, recursive: bool, events: bool) -> None:
+        """Listen otherwise from the next `start` on."""
+        self._recursive, self._events = recursive, events
+
     def alive(self) -> bool:
         """Say whether events can still arrive (a thread of watchdog may die while the rest lives on)."""
         if not self._events:

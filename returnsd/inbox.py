@@ -60,11 +60,27 @@ class Inbox:
         self._walk: Iterator[str] | None = None
         self._walked: set[str] = set()
         self._next_scan = float("-inf")
+        self._scans = 0
         self._identity: tuple[int, int] | None = None
+
+    def reconfigure(self, watch: Watch, limit_bytes: int) -> None:
+        """Go on under other settings, beginning with a scan: what was left alone before may be welcome now."""
+        self.watch, self._limit_bytes = watch, limit_bytes
+        for known in (self._arriving, self._held):
+            for path in [path for path in known if self._is_ignored(path)]:
+                del known[path]
+        self._walk = None
+        self.rescan()
 
     def __len__(self) -> int:
         """Return how many files are known to be on their way."""
         return len(self._arriving) + len(self._held)
+
+    @property
+    def quiet(self) -> bool:
+        """Say whether a whole scan found nothing that will arrive by itself if nobody writes to it."""
+        may_come = any(held.why in _MAY_BECOME_WHOLE for held in self._held.values())
+        return self._scans > 0 and self._walk is None and not self._arriving and not may_come
 
     # --- looking
 
@@ -97,6 +113,7 @@ class Inbox:
 
     def _end_walk(self, now: float) -> None:
         self._walk = None
+        self._scans += 1
         self._next_scan = now + self.watch.rescan_s
         for known in (self._arriving, self._held, self._refused):
             for path in [path for path in known if path not in self._walked]:
@@ -126,12 +143,17 @@ class Inbox:
 
     def hint(self, path: str, now: float) -> None:
         """Look at a path that an event named, if it is one of ours."""
-        inside = os.path.relpath(path, self.folder)
-        if any(policy.ignored(part, self.watch.ignore) or part == os.pardir for part in inside.split(os.sep)):
+        if self._is_ignored(path):
             return
         if path in self._held:
             self._held[path].again_at = now
         self.look(path, now)
+
+    def _is_ignored(self, path: str) -> bool:
+        parts = os.path.relpath(path, self.folder).split(os.sep)
+        if len(parts) > 1 and not self.watch.recursive:
+            return True
+        return any(part == os.pardir or policy.ignored(part, self.watch.ignore) for part in parts)
 
     def look(self, path: str, now: float) -> None:
         """Look at one path: begin, go on or begin anew to wait for it to settle, or forget it if it is gone."""

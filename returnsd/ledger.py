@@ -19,6 +19,9 @@ from typing import Any
 from returnsd.errors import DecisionError, SpoolError
 from returnsd.records import Decision, Item, Shelf, Verdict
 
+LEDGER = "ledger.sqlite"
+"""The file's name in paths.state."""
+
 SCHEMA_VERSION = 1
 
 _SCHEMA = """

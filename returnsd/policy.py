@@ -168,12 +168,7 @@ def judge(
     sha256: str,
 ) -> Verdict:
     """Return the verdict on a picture that was seen: archived if confident enough, else to review."""
-    if rule.threshold is None:
-        shelf, reason = Shelf.REVIEW, "no_certified_threshold"
-    elif prediction.confidence >= rule.threshold:
-        shelf, reason = Shelf.ARCHIVE, "confident"
-    else:
-        shelf, reason = Shelf.REVIEW, "below_threshold"
+    shelf, reason = choose_shelf(prediction, rule)
     return Verdict(
         item_id=item.id,
         received_at=item.received_at,
@@ -191,6 +186,15 @@ def judge(
         model=model,
         sha256=sha256,
     )
+
+
+def choose_shelf(prediction: Prediction, rule: Rule) -> tuple[Shelf, str]:
+    """Return the shelf of a picture that was seen, and the machine-readable reason."""
+    if rule.threshold is None:
+        return Shelf.REVIEW, "no_certified_threshold"
+    if prediction.confidence >= rule.threshold:
+        return Shelf.ARCHIVE, "confident"
+    return Shelf.REVIEW, "below_threshold"
 
 
 def reject(

@@ -96,12 +96,7 @@ def _line(value: object) -> str:
 
 
 def _is_unprintable(letter: str) -> bool:
-    return (
-        letter < " "
-        or "\x7f" <= letter < "\xa0"
-        or "\ud800" <= letter <= "\udfff"
-        or letter in "\u2028\u2029"
-    )
+    return letter < " " or "\x7f" <= letter < "\xa0" or "\ud800" <= letter <= "\udfff" or letter in "\u2028\u2029"
 
 
 def _path(value: object) -> Path:

@@ -25,16 +25,13 @@ from returnsd.config import Config
 from returnsd.doorbell import Doorbell
 from returnsd.errors import BundleError, ConfigError, ReturnsdError
 from returnsd.inbox import Inbox
-from returnsd.ledger import Ledger
+from returnsd.ledger import LEDGER, Ledger
 from returnsd.retention import Retention
 from returnsd.sdnotify import Notifier
 from returnsd.spool import Spool
+from returnsd.status import LOCK, STATUS
 from returnsd.vision.pool import Job, Pool
 from returnsd.worker import Model, Worker
-
-LEDGER = "ledger.sqlite"
-LOCK = "worker.lock"
-STATUS = "status.json"
 
 _DRAIN_S = 3.0
 _TELL_S = 2.0
@@ -128,9 +125,7 @@ class Service:
             )
             stack.callback(doorbell.close)
             inbox = Inbox(config.paths.inbox, config.watch, config.limits.file_mib << 20)
-            self.worker = Worker(
-                config, self.spool, self.ledger, inbox, doorbell, self.pool, model, self.log
-            )
+            self.worker = Worker(config, self.spool, self.ledger, inbox, doorbell, self.pool, model, self.log)
             self.retention = Retention(self.spool, self.ledger, self.log)
             self._stack = stack.pop_all()
 
@@ -143,7 +138,7 @@ class Service:
 
     def run(self) -> None:
         """Run until told to stop (SIGTERM, SIGINT); returns when all in flight is shelved or left queued."""
-        with self._signals():
+        with self.listening_to_signals():
             model = self.worker.model
             self.log.info(
                 "service_started",
@@ -155,12 +150,12 @@ class Service:
             if model.rule.threshold is None:
                 self._say_nothing_is_archived()
             self._notifier.ready("watching the inbox")
-            self.worker.doorbell_needed()
+            self.worker.watch()
             while not self.stopping:
                 if self.reload_requested:
                     self._reload()
                 self.turn()
-        self._drain()
+        self.drain()
 
     def turn(self) -> bool:
         """Do one step, or wait for something to do; say whether anything was done."""
@@ -181,7 +176,7 @@ class Service:
         if not (self.stopping or self.reload_requested):
             poll.poll(max(0, min(longest, _TELL_S)) * 1000)
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         self._notifier.stopping()
         deadline = time.monotonic() + _DRAIN_S
         while self.worker.busy and (now := time.monotonic()) < deadline:
@@ -198,7 +193,7 @@ class Service:
         poll.poll(longest_s * 1000)
 
     @contextmanager
-    def _signals(self) -> Iterator[None]:
+    def listening_to_signals(self) -> Iterator[None]:
         """Let signals set plain attributes and ring the doorbell, whose descriptor wakes the wait."""
         doorbell = self.worker.doorbell
 
@@ -210,7 +205,12 @@ class Service:
             self.reload_requested = True
             doorbell.ring()
 
-        wanted = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload, signal.SIGIO: signal.SIG_IGN}
+        wanted: dict[signal.Signals, Callable[[int, FrameType | None], None] | signal.Handlers] = {
+            signal.SIGTERM: stop,
+            signal.SIGINT: stop,
+            signal.SIGHUP: reload,
+            signal.SIGIO: signal.SIG_IGN,
+        }
         before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
         try:
             yield

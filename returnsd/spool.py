@@ -113,7 +113,10 @@ class Spool:
         if source is None:
             return None
         name = policy.shelf_name(decision.item_id, decision.file_name)
-        return self._put(source, self.paths.archive / policy.archive_place(decision.day, decision.category, name))
+        place = policy.archive_place(decision.day, decision.category, name)
+        with suppress(FileNotFoundError):  # another process carries out the same decision
+            return self._put(source, self.paths.archive / place)
+        return None
 
     def _put(self, source: Path, target: Path) -> Path:
         """Rename without replacing; a stranger's file of the same name makes ours a numbered one."""

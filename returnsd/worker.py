@@ -25,7 +25,7 @@ from returnsd.ledger import Ledger
 from returnsd.logs import Logger
 from returnsd.metrics import Tally
 from returnsd.policy import Rule
-from returnsd.records import Prediction, Shelf, Verdict
+from returnsd.records import Item, Prediction, Shelf, Verdict
 from returnsd.results import Results
 from returnsd.spool import Queued, Spool
 from returnsd.vision.pool import Job, Pool, Seen
@@ -38,6 +38,9 @@ _HASH_LIMIT = 16
 
 _MOST_CHANGES = 3
 """How often an item that is written to while we judge it is judged anew before it is rejected."""
+
+
+_PATIENT_PAUSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class Worker:
         self._healed = False
         self._paused_until = float("-inf")
         self._pauses = 0
+        self._queue_empty = False
 
     # --- the step
 
@@ -140,9 +144,32 @@ class Worker:
         return due
 
     @property
+    def idle(self) -> bool:
+        """Say whether inbox and queue were looked through and nothing in them waits to be judged."""
+        return not self._memory.judging and self._queue_empty and self.inbox.quiet
+
+    @property
+    def patient(self) -> bool:
+        """Say whether what is wrong, if anything, may yet pass by itself."""
+        return self.intake_problem is None and self._pauses < _PATIENT_PAUSES
+
+    @property
     def busy(self) -> bool:
         """Say whether items are between take-in and their shelf."""
         return bool(self._memory.judging)
+
+    def watch(self) -> None:
+        """Begin to listen to file events, where configured; without them the scan goes on."""
+        self._replace_doorbell(None)
+
+    def reconfigure(self, config: Config, model: Model) -> None:
+        """Go on under another configuration and model; the caller has let go of what was in flight."""
+        self.config, self.model = config, model
+        self.inbox.reconfigure(config.watch, config.limits.file_mib << 20)
+        self.doorbell.stop()
+        self.doorbell.reconfigure(recursive=config.watch.recursive, events=config.watch.events)
+        self.watch()
+        self._healed = False
 
     def _heal(self) -> None:
         for healed in self.results.heal():
@@ -221,15 +248,16 @@ class Worker:
         self.inbox.findings.clear()
         return scanned
 
-    def _replace_doorbell(self, why: str) -> None:
+    def _replace_doorbell(self, why: str | None) -> None:
         self.doorbell.stop()
+        trouble = why
         try:
             self.doorbell.start()
         except OSError as error:
-            self.tally.last_error = f"no file events, the scan goes on: {error}"
-        if why != self.tally.doorbell_trouble:
-            self.tally.doorbell_trouble = why
-            self.log.warning("doorbell_replaced", reason=why)
+            trouble = f"no file events, the scan goes on: {error}"
+        if trouble is not None and trouble != self.tally.doorbell_trouble:
+            self.log.warning("doorbell_replaced", reason=trouble)
+        self.tally.doorbell_trouble = trouble
 
     def _set_intake_problem(self, problem: str | None, error: Exception | None = None) -> None:
         if problem != self.intake_problem:
@@ -244,6 +272,7 @@ class Worker:
         """Return queued items to judge; those that have a row already are shelved on the way."""
         most = self.config.batch.max_items
         queued = self.spool.queued(most, set(self._memory.judging))
+        self._queue_empty = not queued
         if not queued:
             self._memory.suspects.clear()
             return []
@@ -444,7 +473,7 @@ class Worker:
         self._memory.begun.discard(verdict.item_id)
 
     def _amend(self, verdict: Verdict, sha256: str) -> Verdict:
-        item = policy.Item(verdict.item_id, verdict.file_name, verdict.received_at)
+        item = Item(verdict.item_id, verdict.file_name, verdict.received_at)
         amended = policy.reject(
             item,
             "still_written_to",

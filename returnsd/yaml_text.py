@@ -123,9 +123,7 @@ def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
 def _replaced(text: str, node: yaml.Node, word: str) -> str:
     start, end = node.start_mark.index, node.end_mark.index
     before = " " if start == end else ""  # nothing was written after the colon
-    after = (
-        _newline(text) if text[start : start + 1] in ("|", ">") else ""
-    )  # a block scalar owns its line end
+    after = _newline(text) if text[start : start + 1] in ("|", ">") else ""  # a block scalar owns its line end
     return text[:start] + before + word + after + text[end:]
 
 

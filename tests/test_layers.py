@@ -13,14 +13,17 @@ ROOT = Path(__file__).parent.parent
 
 # From the roof to the ground; a module imports only from rows below its own.
 LAYERS = [
-    ["cli", "__main__"],
+    ["__main__"],
+    ["cli"],
     ["web"],
+    ["nightly", "classify", "models"],
+    ["service"],
     ["worker"],
-    ["review", "nightly", "status", "audit"],
+    ["review", "retention", "status", "audit"],
     ["inbox", "doorbell", "spool", "results", "bundle"],
     ["ledger"],
     ["forest", "vision"],
-    ["disk", "sdnotify", "logs", "metrics"],
+    ["disk", "sdnotify", "logs", "metrics", "progress"],
     ["policy"],
     ["records", "config", "item_id"],
     ["rules", "yaml_text"],
@@ -28,7 +31,7 @@ LAYERS = [
     [""],  # returnsd/__init__.py
 ]
 # Inside vision the same holds from left to right.
-VISION = ["pool", "decoder", "decode", "features", "formats", ""]
+VISION = ["decoder", "pool", "wire", "jail", "decode", "features", "formats", ""]
 
 PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest"}
 IMPURE = {"asyncio", "ctypes", "fcntl", "glob", "logging", "mmap", "multiprocessing", "os", "random", "secrets"}

@@ -1,0 +1,429 @@
+"""The command line: reads argv, configures logging, wires the parts and turns errors into exit codes.
+
+0 done, 1 failed, 2 usage, 78 the configuration cannot be used (systemd does not restart on it).
+"""
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import returnsd
+from returnsd import config as configuration
+from returnsd import disk, item_id, logs, nightly, progress, review, status
+from returnsd.audit import audit
+from returnsd.classify import Answer, classify
+from returnsd.config import Config
+from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolError
+from returnsd.ledger import LEDGER, Ledger
+from returnsd.models import check_bundle, describe, list_lines
+from returnsd.results import Results
+from returnsd.sdnotify import Notifier
+from returnsd.service import Service, bundle_folders, open_model
+from returnsd.spool import Spool
+
+EX_CONFIG = 78
+USUAL_CONFIGS = (Path("config.yaml"), Path("/etc/returnsd/config.yaml"))
+
+_RUNNERS_UP = 3
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    asked = _parser().parse_args(arguments)
+    command: Command = asked.command
+    try:
+        return command(asked)
+    except ConfigError as error:
+        print(f"returnsd: the configuration cannot be used ({_config_name(asked)}):", file=sys.stderr)
+        print("\n".join(f"  {fault}" for fault in error.faults), file=sys.stderr)
+        return EX_CONFIG
+    except (ReturnsdError, OSError) as error:
+        print(f"returnsd: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        return 1
+
+
+# --- the commands
+
+
+def _run(asked: argparse.Namespace) -> int:
+    _configure_logs(_read_config(asked))
+    service = Service(lambda: _read_config(asked), Notifier.from_environment())
+    try:
+        service.run()
+    finally:
+        service.close()
+    return 0
+
+
+def _batch(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    _configure_logs(config)
+    with progress.Counting("judged") as counting:
+        report, path = nightly.run(config, counting.tell)
+    if asked.json:
+        print(path.read_text(), end="")
+    else:
+        shelves = ", ".join(f"{shelf} {count}" for shelf, count in report.shelves.items())
+        print(f"{report.judged} judged ({shelves}) in {report.duration_s:.1f} s; report: {path}")
+        if report.left:
+            print("left in the inbox: " + ", ".join(f"{count} {why}" for why, count in report.left.items()))
+        if report.problem:
+            print(f"not finished: {report.problem}", file=sys.stderr)
+    return 1 if report.problem else 0
+
+
+def _classify(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    failed = False
+    answers = classify(config, asked.files)
+    if len(asked.files) > 1:
+        answers = progress.shown(answers, len(asked.files), "pictures seen")
+    for answer in answers:
+        failed |= not answer.probabilities
+        print(json.dumps(answer.as_json(), ensure_ascii=True) if asked.json else _sentence(answer), flush=True)
+    return 1 if failed else 0
+
+
+def _sentence(answer: Answer) -> str:
+    name = returnsd.records.printable(answer.file)
+    if not answer.probabilities:
+        return f"{name}: rejected, {answer.reason}{f' ({answer.detail})' if answer.detail else ''}"
+    best, *others = answer.probabilities
+    runners_up = ", ".join(f"{category} {share:.2f}" for category, share in others[:_RUNNERS_UP])
+    shelf = f"{answer.shelf} ({answer.reason.replace('_', ' ')})"
+    return f"{name}: {best[0]} {best[1]:.2f} -> {shelf}; then {runners_up}"
+
+
+def _status(asked: argparse.Namespace) -> int:
+    found = status.gather(_read_config(asked))
+    print(json.dumps(found, indent=2) if asked.json else "\n".join(status.lines(found)))
+    return 0
+
+
+def _decide(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    # a file's path in the review folder will do as well: its name begins with the id
+    wanted = Path(asked.item).name[: item_id.LENGTH]
+    if not item_id.is_valid(wanted):
+        raise DecisionError(f"{asked.item!r} is no item id: take it from the results or the file's name in review")
+    ledger = _open_ledger(config)
+    spool = Spool(config.paths)
+    try:
+        review.heal(spool, ledger)
+        decision = review.decide(
+            spool,
+            ledger,
+            wanted,
+            asked.category,
+            by=asked.by,
+            decided_at=datetime.now().astimezone(),
+            categories=open_model(config).bundle.categories,
+        )
+    finally:
+        ledger.close()
+    print(f"{decision.item_id}: {decision.category}, decided by {decision.decided_by}")
+    return 0
+
+
+def _audit(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    ledger = _open_ledger(config, read_only=True)
+    try:
+        report = audit(
+            Spool(config.paths),
+            ledger,
+            hashing=not asked.quick,
+            progress=lambda rows, total: progress.shown(rows, total, "rows checked"),
+        )
+    finally:
+        ledger.close()
+    if asked.json:
+        print(json.dumps(report.as_json(), indent=2, ensure_ascii=True))
+    else:
+        shelves = ", ".join(f"{shelf} {count}" for shelf, count in sorted(report.shelves.items()))
+        print(f"seen {report.seen} = shelved {report.shelved} + expired {report.expired} + queued {report.queued}")
+        print(f"rows {report.rows}, decisions {report.decisions}, files on the shelves: {shelves or 'none'}")
+        print(f"CSV files {report.csv_files}, contents {'compared' if report.hashed else 'not compared (--quick)'}")
+        for fault in report.faults:
+            print(f"FAULT: {fault}")
+        print("clean: nothing is lost, nothing is doubled" if report.clean else f"{report.fault_count} faults")
+    return 0 if report.clean else 1
+
+
+def _rebuild_results(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    ledger = _open_ledger(config)
+    try:
+        days = 0
+        for kind in ("returns", "decisions"):
+            results = Results(config.paths.results, ledger, kind)
+            for day in [asked.day] if asked.day else results.days():
+                if day not in results.days():
+                    continue
+                days += 1
+                changed = results.rebuild(day)
+                print(f"{results.file_of(day)}: {'written anew' if changed else 'was as it should be'}")
+            ledger.note_written(results.written)
+    finally:
+        ledger.close()
+    if not days:
+        print(f"no rows{f' on {asked.day}' if asked.day else ''}: nothing to write")
+    return 0
+
+
+def _model_list(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    print("\n".join(list_lines(config, bundle_folders(config))))
+    return 0
+
+
+def _model_show(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    shown = describe(config, asked.bundle or config.model.bundle)
+    print(json.dumps(shown, indent=2, ensure_ascii=False) if asked.json else _indented(shown))
+    return 0
+
+
+def _model_check(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    print(check_bundle(config, asked.bundle or config.model.bundle))
+    return 0
+
+
+def _model_use(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    print(check_bundle(config, asked.bundle))
+    path = _config_file(asked) or USUAL_CONFIGS[0]
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    name = str(Path(asked.bundle).absolute()) if "/" in asked.bundle else asked.bundle
+    disk.replace(path.absolute(), configuration.with_bundle(text, name).encode())
+    print(f"{path}: model.bundle is {name} now; a running service takes it over on SIGHUP")
+    print("  (systemctl reload returnsd)")
+    return 0
+
+
+def _config_check(asked: argparse.Namespace) -> int:
+    config = _read_config(asked)
+    open_model(config)
+    print(f"{_config_name(asked)}: good; model {config.model.bundle}, inbox {config.paths.inbox}")
+    return 0
+
+
+def _config_show(asked: argparse.Namespace) -> int:
+    print(configuration.show(_read_config(asked)), end="")
+    return 0
+
+
+def _config_reference(asked: argparse.Namespace) -> int:
+    print(configuration.reference(), end="")
+    return 0
+
+
+# --- what they share
+
+
+def _config_file(asked: argparse.Namespace) -> Path | None:
+    given: Path | None = asked.config
+    return given or next((path for path in USUAL_CONFIGS if path.exists()), None)
+
+
+def _config_name(asked: argparse.Namespace) -> str:
+    return str(_config_file(asked) or "no file, all defaults")
+
+
+def _read_config(asked: argparse.Namespace) -> Config:
+    path = _config_file(asked)
+    if path is None:
+        return configuration.default(Path.cwd())
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{path} cannot be read: {error}"]) from error
+    return configuration.parse(text, path.absolute().parent)
+
+
+def _configure_logs(config: Config) -> None:
+    logs.configure(config.log.level, config.log.format)
+
+
+def _open_ledger(config: Config, *, read_only: bool = False) -> Ledger:
+    path = config.paths.state / LEDGER
+    if not path.exists():
+        raise SpoolError(f"{path} is not there: returnsd has not run with this configuration yet")
+    return Ledger(path, read_only=read_only)
+
+
+def _indented(shown: dict[str, object], depth: int = 0) -> str:
+    lines = []
+    for key, value in shown.items():
+        if isinstance(value, dict):
+            lines += [f"{'  ' * depth}{key}:", _indented(value, depth + 1)]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            lines.append(f"{'  ' * depth}{key}:")
+            lines += [f"{'  ' * (depth + 1)}" + ", ".join(f"{k} {v}" for k, v in row.items()) for row in value]
+        else:
+            text = ", ".join(map(str, value)) if isinstance(value, list) else value
+            lines.append(f"{'  ' * depth}{key}: {text}")
+    return "\n".join(lines)
+
+
+# --- argv
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="returnsd",
+        description="Tells what each returned product is, files what it is sure of, asks a person about the rest.",
+        epilog="Drop pictures into the inbox while `returnsd run` runs; see what came of them with"
+        " `returnsd status` and in the results folder. Every command reads config.yaml in the working"
+        " directory, or /etc/returnsd/config.yaml, or the file given with --config.",
+    )
+    parser.add_argument("--version", action="version", version=f"returnsd {returnsd.__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    _add(
+        commands,
+        "run",
+        _run,
+        "run the service: watch the inbox, judge, record, shelve",
+        "SIGTERM or Ctrl-C finishes what is in flight and stops; SIGHUP reads configuration and model anew.",
+    )
+
+    batch = _add(commands, "batch", _batch, "judge all that waits, write the report, stop (cron, timer)",
+                 "Beside a running service it waits until the service has caught up, and only reports."
+                 " Exit code 1 if something was left unjudged.")  # fmt: skip
+    _json(batch)
+
+    pictures = _add(
+        commands,
+        "classify",
+        _classify,
+        "say what pictures show; touches nothing",
+        "Example: returnsd classify photo.jpg  ->  category, probability, shelf, runners-up",
+    )
+    pictures.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture")
+    _json(pictures, "one JSON object a line")
+
+    _json(
+        _add(
+            commands,
+            "status",
+            _status,
+            "queue, rates, model, last error",
+            "Works while the service runs and when it does not.",
+        )
+    )
+
+    decide = _add(
+        commands,
+        "decide",
+        _decide,
+        "settle an item of the review folder: a person's decision",
+        'Example: returnsd decide 01JD0Q2M8Z7V3N5K1X9W4T6R2S "Baby Products" --by anna',
+    )
+    decide.add_argument("item", metavar="ITEM", help="its id (results, column item_id) or its file in review")
+    decide.add_argument("category", metavar="CATEGORY", help="what it is; `returnsd model show` lists them")
+    decide.add_argument("--by", default=_user(), metavar="X", help="who says so (default: you, %(default)s)")
+
+    check = _add(
+        commands,
+        "audit",
+        _audit,
+        "prove that nothing is lost or doubled",
+        "Recounts all items, rows and files, compares every file with its row's SHA-256 and every CSV with"
+        " the ledger. Changes nothing. Exit code 1 if anything is not as promised.",
+    )
+    check.add_argument("--quick", action="store_true", help="do not read the pictures themselves")
+    _json(check)
+
+    rebuild = _add(
+        commands,
+        "rebuild-results",
+        _rebuild_results,
+        "write the CSV files anew from the ledger",
+        "Byte for byte what they were; use it after someone edited or deleted one.",
+    )
+    rebuild.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="only this day's files")
+
+    _model_commands(commands)
+    _config_commands(commands)
+    return parser
+
+
+def _model_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    model = commands.add_parser("model", help="list, show, check or use model bundles")
+    does = model.add_subparsers(metavar="list|show|check|use", required=True)
+    _add(does, "list", _model_list, "the bundles at hand", "Looks in <state>/bundles and in the package.")
+    show = _add(
+        does,
+        "show",
+        _model_show,
+        "what a bundle knows and how good it is",
+        "Also what each target accuracy costs: the threshold, and the share archived without a person.",
+    )
+    show.add_argument("bundle", nargs="?", metavar="BUNDLE", help="name or directory (default: the one in use)")
+    _json(show)
+    check = _add(
+        does,
+        "check",
+        _model_check,
+        "load a bundle and try it on its known picture",
+        "Verifies every file's SHA-256 and that this machine sees as the training machine did.",
+    )
+    check.add_argument("bundle", nargs="?", metavar="BUNDLE", help="name or directory (default: the one in use)")
+    use = _add(
+        does,
+        "use",
+        _model_use,
+        "check a bundle, then write it into the configuration",
+        "Only the line model.bundle changes.",
+    )
+    use.add_argument("bundle", metavar="BUNDLE", help="name or directory")
+
+
+def _config_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    config = commands.add_parser("config", help="check, show or explain the configuration")
+    does = config.add_subparsers(metavar="check|show|reference", required=True)
+    _add(does, "check", _config_check, "name every fault at once", "Exit code 78 if there is any.")
+    _add(does, "show", _config_show, "every key as it is in force", "YAML, with absolute paths.")
+    _add(does, "reference", _config_reference, "every key: default, what is allowed, what it is for", "Markdown.")
+
+
+def _add(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    command: Command,
+    short: str,
+    long: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=short, description=f"{short[0].upper()}{short[1:]}.", epilog=long)
+    parser.add_argument("--config", type=Path, metavar="F", help="the configuration file")
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _json(parser: argparse.ArgumentParser, text: str = "print JSON, for scripts") -> None:
+    parser.add_argument("--json", action="store_true", help=text)
+
+
+def _day(text: str) -> str:
+    return datetime.strptime(text, "%Y-%m-%d").date().isoformat()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

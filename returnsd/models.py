@@ -1,0 +1,72 @@
+"""What an administrator asks about model bundles: which there are, what they know, whether one works here."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from returnsd import policy
+from returnsd.bundle import Bundle, find_bundle, list_bundles
+from returnsd.config import Config
+from returnsd.service import bundle_folders, check_model, rule_for, start_pool
+
+_TARGETS = (0.8, 0.85, 0.9, 0.94, 0.96, 0.98, 0.99)
+
+
+def list_lines(config: Config, search: Sequence[Path]) -> list[str]:
+    """Return a line for each bundle at hand; the one in use bears a star."""
+    in_use = find_bundle(config.model.bundle, search).resolve()
+    shown = []
+    for directory in list_bundles(search):
+        bundle = Bundle.load(directory)
+        star = "*" if directory.resolve() == in_use else " "
+        shown.append(f"{star} {directory.name}: {bundle.id}, {len(bundle.categories)} categories, {directory}")
+    return shown
+
+
+def describe(config: Config, name: str) -> dict[str, object]:
+    """Return what a bundle knows, and what each target accuracy would cost."""
+    bundle = Bundle.load(find_bundle(name, bundle_folders(config)))
+    rule = rule_for(bundle, config)
+    return {
+        "bundle": bundle.id,
+        "directory": str(bundle.directory),
+        "categories": list(bundle.categories),
+        "target_accuracy": config.model.target_accuracy,
+        "threshold": rule.threshold,
+        "archived_share": _share(bundle, rule.threshold),
+        "targets": [_cost(bundle, config, target) for target in _TARGETS],
+        "card": bundle.card,
+    }
+
+
+def _cost(bundle: Bundle, config: Config, target: float) -> dict[str, object]:
+    model = replace(config.model, target_accuracy=target, threshold=None)
+    threshold = rule_for(bundle, replace(config, model=model)).threshold
+    return {"target_accuracy": target, "threshold": threshold, "archived_share": _share(bundle, threshold)}
+
+
+def _share(bundle: Bundle, threshold: float | None) -> float:
+    """Return the share of the calibration set that would be archived without a person."""
+    confidence = bundle.calibration.confidence
+    return 0.0 if threshold is None or not len(confidence) else round(float((confidence >= threshold).mean()), 4)
+
+
+def check_bundle(config: Config, name: str) -> str:
+    """Load a bundle, have a decoder see its known picture; BundleError if anything is not as it should be."""
+    begun = time.perf_counter()
+    bundle = Bundle.load(find_bundle(name, bundle_folders(config)))
+    loaded_ms = (time.perf_counter() - begun) * 1000
+    pool = start_pool(replace(config, workers=1), bundle.directory)
+    try:
+        check_model(pool, bundle)
+    finally:
+        pool.stop()
+    threshold = policy.choose_threshold(
+        bundle.calibration.confidence, bundle.calibration.correct, config.model.target_accuracy
+    )
+    archives = "archives nothing by itself" if threshold is None else f"archives from {threshold:.3f}"
+    return (
+        f"{bundle.id}: whole, sees its known picture rightly, loaded in {loaded_ms:.0f} ms;"
+        f" at target_accuracy {config.model.target_accuracy} it {archives}"
+    )

@@ -1,0 +1,135 @@
+"""The one-shot batch for cron and timers: judge all that waits, write a report, stop.
+
+Beside a running service it judges nothing itself; it waits until the service has caught up, and reports.
+A report covers the rows since the report before it, so that every row is in exactly one.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from returnsd import disk
+from returnsd.config import Config
+from returnsd.errors import AlreadyRunning
+from returnsd.ledger import LEDGER, Ledger
+from returnsd.records import Shelf
+from returnsd.sdnotify import Notifier
+from returnsd.service import Service, without_events
+from returnsd.status import gather
+
+REPORTS = "reports"
+
+_PATIENCE_S = 60.0
+_LOOK_S = 0.5
+
+
+@dataclass(slots=True)
+class Report:
+    """What one nightly run found. `problem` is None if all that waited was judged."""
+
+    started_at: str
+    ended_at: str = ""
+    duration_s: float = 0.0
+    judged_by: str = "batch"
+    model: str = ""
+    first_row: int = 0
+    last_row: int = 0
+    judged: int = 0
+    shelves: dict[str, int] = field(default_factory=dict)
+    categories: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+    archived_share: float | None = None
+    waiting_in_review: int = 0
+    left: dict[str, int] = field(default_factory=dict)
+    problem: str | None = None
+
+
+def run(config: Config, progress: Callable[[int, int], None] = lambda judged, waiting: None) -> tuple[Report, Path]:
+    """Judge all that waits and write the report into <state>/reports; return it and its path."""
+    started = datetime.now().astimezone()
+    begun = time.monotonic()
+    report = Report(started.isoformat(timespec="seconds"))
+    try:
+        _judge_all(config, report, progress)
+    except AlreadyRunning:
+        report.judged_by = "service"
+        _wait_for_service(config, report, progress)
+    _count(config, report)
+    report.ended_at = datetime.now().astimezone().isoformat(timespec="seconds")
+    report.duration_s = round(time.monotonic() - begun, 3)
+    folder = config.paths.state / REPORTS
+    disk.make_folder(folder)
+    path = folder / f"report-{started.strftime('%Y-%m-%dT%H%M%S')}-{report.last_row}.json"
+    disk.replace(path, (json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n").encode())
+    return report, path
+
+
+def _judge_all(config: Config, report: Report, progress: Callable[[int, int], None]) -> None:
+    service = Service(lambda: without_events(config), Notifier.from_environment())
+    try:
+        report.model = service.worker.model.bundle.id
+        worker = service.worker
+        with service.listening_to_signals():
+            while not service.stopping and not worker.idle and (worker.tally.problem is None or worker.patient):
+                service.turn()
+                progress(worker.tally.total, len(worker.inbox))
+        service.drain()
+        report.left = {why: count for why, count in worker.inbox.status().items() if count}
+        report.problem = "stopped by a signal" if service.stopping else worker.tally.problem
+    finally:
+        service.close()
+
+
+def _wait_for_service(config: Config, report: Report, progress: Callable[[int, int], None]) -> None:
+    """Wait while the running service works off what lies in inbox and queue; give up when nothing moves."""
+    before, moved_at = None, time.monotonic()
+    while time.monotonic() - moved_at < _PATIENCE_S:
+        found = gather(config)
+        service = found["service"]
+        if isinstance(service, dict):
+            report.model = str(service["model"])
+            report.left = {why: count for why, count in service["held"].items() if count}
+            report.problem = service["problem"]
+        waiting = int(str(found["inbox_files"])) - sum(report.left.values()) + int(str(found["queued"]))
+        progress(0, waiting)
+        if waiting <= 0:
+            return
+        if waiting != before:
+            before, moved_at = waiting, time.monotonic()
+        time.sleep(_LOOK_S)
+    report.problem = report.problem or f"the running service left {before} files unjudged for {_PATIENCE_S:.0f} s"
+
+
+def _count(config: Config, report: Report) -> None:
+    ledger = Ledger(config.paths.state / LEDGER)
+    try:
+        report.first_row = report.last_row = _last_row_reported(config.paths.state / REPORTS)
+        shelves, categories, rejected = Counter[str](), Counter[str](), Counter[str]()
+        for row, verdict in ledger.verdicts_of(after=report.first_row):
+            report.last_row = row
+            shelves[verdict.shelf.value] += 1
+            if verdict.shelf is Shelf.REJECTED:
+                rejected[verdict.reason] += 1
+            elif verdict.category is not None:
+                categories[verdict.category] += 1
+    finally:
+        ledger.close()
+    report.judged = shelves.total()
+    report.shelves = {shelf.value: shelves[shelf.value] for shelf in Shelf}
+    report.categories, report.rejected = dict(categories.most_common()), dict(rejected.most_common())
+    seen = shelves[Shelf.ARCHIVE] + shelves[Shelf.REVIEW]
+    report.archived_share = round(shelves[Shelf.ARCHIVE] / seen, 4) if seen else None
+    report.waiting_in_review = sum(1 for path in config.paths.review.iterdir() if path.is_file())
+
+
+def _last_row_reported(folder: Path) -> int:
+    """Return where the newest earlier report ended."""
+    last = 0
+    for path in folder.glob("report-*.json"):
+        stem = path.stem.rpartition("-")[2]
+        last = max(last, int(stem) if stem.isdigit() else 0)
+    return last

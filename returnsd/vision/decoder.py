@@ -1,0 +1,100 @@
+"""One disposable decoder process: pictures come in over a socket, features go out. Started by the pool.
+
+It loads what it needs, locks itself in (see jail), says that it is ready, and then answers one picture after the
+other until its parent closes the socket. Whatever a picture does to it, its parent starts another one.
+"""
+
+import argparse
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from returnsd.errors import ReturnsdError, Unreadable
+from returnsd.vision import jail, wire
+from returnsd.vision.decode import DecodeLimits, decode
+from returnsd.vision.features import Extractor
+
+_GRACE_S = 2.0
+"""The pool kills at the time limit; should the pool itself be held up, an alarm does, this much later."""
+
+
+def main() -> None:
+    """Load, lock down, answer."""
+    parser = argparse.ArgumentParser(prog="returnsd.vision.decoder", description="started by returnsd itself")
+    parser.add_argument("socket", type=int)
+    parser.add_argument("parent", type=int)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("decode_s", type=float)
+    parser.add_argument("pixels_mp", type=int)
+    asked = parser.parse_args()
+    # a terminal's Ctrl-C and systemd's stop go to the whole group: the parent decides when we end
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    jail.die_with(asked.parent)
+    with socket.socket(fileno=asked.socket) as line:
+        try:
+            extractor = Extractor.load(asked.bundle)
+            limits = DecodeLimits(asked.pixels_mp)
+            _warm_up(extractor)
+            jail.close_in()
+        except (ReturnsdError, OSError) as error:
+            line.sendall(wire.pack_reply(0, wire.UNUSABLE, str(error)))
+            return
+        line.sendall(wire.pack_reply(0, wire.READY, str(len(extractor.names))))
+        _answer_all(line, extractor, limits, asked.decode_s + _GRACE_S)
+
+
+def _warm_up(extractor: Extractor) -> None:
+    """See one picture, so that whatever loads lazily is loaded before the door closes."""
+    import cv2
+    import numpy as np
+
+    cv2.setNumThreads(1)
+    extractor(decode(cv2.imencode(".jpg", np.full((16, 16, 3), 128, np.uint8))[1].tobytes(), DecodeLimits()))
+    try:
+        import pillow_heif  # noqa: F401
+        from PIL import Image, ImageFile  # noqa: F401
+    except ImportError:
+        return
+
+
+def _answer_all(line: socket.socket, extractor: Extractor, limits: DecodeLimits, alarm_s: float) -> None:
+    while head := _receive(line, wire.REQUEST.size):
+        number, size = wire.REQUEST.unpack(head)
+        picture = _receive(line, size)
+        signal.setitimer(signal.ITIMER_REAL, alarm_s)
+        reply = _see(number, picture, extractor, limits)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        line.sendall(reply)
+
+
+def _see(number: int, picture: bytes, extractor: Extractor, limits: DecodeLimits) -> bytes:
+    started = time.perf_counter()
+    try:
+        image = decode(picture, limits)
+        decoded = time.perf_counter()
+        features = extractor(image)
+    except Unreadable as finding:
+        return wire.pack_reply(number, wire.REJECTED, f"{finding.reason}:{finding.detail}")
+    except MemoryError:
+        return wire.pack_reply(number, wire.REJECTED, "out_of_memory:")
+    ended = time.perf_counter()
+    return wire.pack_reply(number, wire.SEEN, "", features, (decoded - started) * 1000, (ended - decoded) * 1000)
+
+
+def _receive(line: socket.socket, size: int) -> bytes:
+    """Return exactly that many bytes, or none if the parent closed the line."""
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        count = line.recv_into(view)
+        if count == 0:
+            os._exit(0)
+        view = view[count:]
+    return bytes(data)
+
+
+if __name__ == "__main__":
+    main()
