@@ -181,9 +181,7 @@ def test_broken_yaml_names_line_and_column(text: str, place: str) -> None:
     assert fault.endswith(place)
 
 
-@pytest.mark.parametrize(
-    "text", ["[" * 20_000, "&a [*a]", "watch: {ignore: &a [*a]}", 'workers: "\\UFFFFFFFF"']
-)
+@pytest.mark.parametrize("text", ["[" * 20_000, "&a [*a]", "watch: {ignore: &a [*a]}", 'workers: "\\UFFFFFFFF"'])
 def test_hostile_yaml_is_a_config_error(text: str) -> None:
     assert faults(text)
 
@@ -306,9 +304,7 @@ def test_with_bundle_refuses_what_it_cannot_change_alone(text: str, bundle: str)
         with_bundle(text, bundle)
 
 
-KEYS = st.sampled_from(
-    ["paths", "watch", "model", "workers", "settle_s", "ignore", "bundle", "log", "level", "x"]
-)
+KEYS = st.sampled_from(["paths", "watch", "model", "workers", "settle_s", "ignore", "bundle", "log", "level", "x"])
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 TREES = st.recursive(
     SCALARS,
