@@ -33,7 +33,7 @@ bench: .venv/.installed-all  ## Print the figures that the README quotes
 constraints: .venv/bin/python  ## Renew constraints.txt with the newest versions that setup.cfg allows
 	@echo "Installing the newest versions into .make/constraints"
 	@rm -rf .make/constraints && .venv/bin/python -m venv .make/constraints
-	@.make/constraints/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev,training,heic]'
+	@.make/constraints/bin/python -m pip --disable-pip-version-check install --quiet -e '.[dev,training,heic,web]'
 	@{ sed -n '/^[^#]/q;p' constraints.txt; \
 		.make/constraints/bin/python -m pip freeze --exclude-editable --exclude returnsd; } > .make/constraints.txt
 	@mv .make/constraints.txt constraints.txt && rm -rf .make/constraints
@@ -46,12 +46,12 @@ clean:  ## Remove what make made; var/, where the pictures are, stays
 # Each stamp says that .venv holds what the files it depends on ask for.
 .venv/.installed-service: $(DEPENDENCIES) | .venv/bin/python
 	@echo "Installing what the service needs into .venv (some 100 MB the first time)"
-	@$(PIP) install --quiet -c constraints.txt -e .
+	@$(PIP) install --quiet -c constraints.txt -e '.[web]'
 	@touch $@
 
 .venv/.installed-all: $(DEPENDENCIES) | .venv/bin/python
 	@echo "Installing what the service, training and tests need into .venv (some 300 MB the first time)"
-	@$(PIP) install --quiet -c constraints.txt -e '.[dev,training,heic]'
+	@$(PIP) install --quiet -c constraints.txt -e '.[dev,training,heic,web]'
 	@touch .venv/.installed-service $@
 
 .venv/bin/python:

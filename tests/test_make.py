@@ -101,8 +101,8 @@ def test_make_alone_lists_every_command(clone: Path) -> None:
 def test_run_installs_the_service_alone_and_test_installs_the_rest(clone: Path) -> None:
     run, test = make(clone, "-n", "run").stdout, make(clone, "-n", "test").stdout
 
-    assert "install --quiet -c constraints.txt -e .\n" in run
-    assert "install --quiet -c constraints.txt -e '.[dev,training,heic]'\n" in test
+    assert "install --quiet -c constraints.txt -e '.[web]'\n" in run
+    assert "install --quiet -c constraints.txt -e '.[dev,training,heic,web]'\n" in test
     assert ".venv/bin/returnsd run --config config.yaml" in run
     assert ".venv/bin/python -m pytest" in test
 
