@@ -62,7 +62,7 @@ def audit(spool: Spool, ledger: Ledger, *, hashing: bool = True, progress: Progr
     report = Report(hashed=hashing)
     places = _Places(spool)
     rows = list(ledger.verdicts_of())
-    decided = {decision.item_id: decision for _, decision in ledger.decisions_of()}
+    decided = ledger.newest_decisions()
     expired = ledger.expired()
     report.rows, report.decisions, report.expired = len(rows), len(decided), len(expired)
     for _, verdict in progress(rows, len(rows)) if progress else rows:
@@ -120,7 +120,7 @@ def _check_row(
         report.fault(f"item {verdict.item_id} ({verdict.file_name}): its file is found {len(found)} times: {what}")
         return
     report.shelved += 1
-    shelf = Shelf.ARCHIVE if decision is not None else verdict.shelf
+    shelf = decision.shelf if decision is not None else verdict.shelf
     lies_on = next(s for s in Shelf if found[0].is_relative_to(spool.shelf(s)))
     report.shelves[lies_on.value] = report.shelves.get(lies_on.value, 0) + 1
     if lies_on not in (shelf, verdict.shelf):

@@ -118,6 +118,8 @@ def _decide(asked: argparse.Namespace) -> int:
     wanted = Path(asked.item).name[: item_id.LENGTH]
     if not item_id.is_valid(wanted):
         raise DecisionError(f"{asked.item!r} is no item id: take it from the results or the file's name in review")
+    if bool(asked.category) == bool(asked.reject):
+        raise DecisionError("give either a CATEGORY or --reject REASON")
     ledger = _open_ledger(config)
     spool = Spool(config.paths)
     try:
@@ -126,14 +128,15 @@ def _decide(asked: argparse.Namespace) -> int:
             spool,
             ledger,
             wanted,
-            asked.category,
+            None if asked.reject else asked.category,
+            reason=asked.reject,
             by=asked.by,
             decided_at=datetime.now().astimezone(),
             categories=open_model(config).bundle.categories,
         )
     finally:
         ledger.close()
-    print(f"{decision.item_id}: {decision.category}, decided by {decision.decided_by}")
+    print(f"{decision.item_id}: {decision.category or decision.reason}, decided by {decision.decided_by}")
     return 0
 
 
@@ -334,7 +337,10 @@ def _parser() -> argparse.ArgumentParser:
         'Example: returnsd decide 01JD0Q2M8Z7V3N5K1X9W4T6R2S "Baby Products" --by anna',
     )
     decide.add_argument("item", metavar="ITEM", help="its id (results, column item_id) or its file in review")
-    decide.add_argument("category", metavar="CATEGORY", help="what it is; `returnsd model show` lists them")
+    decide.add_argument(
+        "category", metavar="CATEGORY", nargs="?", help="what it is; `returnsd model show` lists them"
+    )
+    decide.add_argument("--reject", metavar="REASON", help="instead: it is no product, or must be retaken")
     decide.add_argument("--by", default=_user(), metavar="X", help="who says so (default: you, %(default)s)")
 
     check = _add(

@@ -4,6 +4,8 @@
 (a config, a model, a disk) and carries a message that names the thing and the remedy.
 """
 
+from datetime import datetime
+
 
 class ReturnsdError(Exception):
     """Whatever returnsd raises on purpose; the message is meant for the person who runs it."""
@@ -31,6 +33,15 @@ class AlreadyRunning(ReturnsdError):  # noqa: N818 (a state of affairs)
 
 class DecisionError(ReturnsdError):
     """A person's decision cannot be taken: unknown item or category, or decided already."""
+
+
+class AlreadyDecided(DecisionError):  # noqa: N818 (a state of affairs)
+    """Someone settled the item before; `decided_by` and `decided_at` say who and when."""
+
+    def __init__(self, message: str, decided_by: str, decided_at: datetime) -> None:
+        super().__init__(message)
+        self.decided_by = decided_by
+        self.decided_at = decided_at
 
 
 class Unreadable(ReturnsdError):  # noqa: N818 (a finding about a picture, not a fault of ours)

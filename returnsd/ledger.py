@@ -9,15 +9,15 @@ import json
 import os
 import sqlite3
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from returnsd.errors import DecisionError, SpoolError
-from returnsd.records import Decision, Item, Shelf, Verdict
+from returnsd.errors import AlreadyDecided, DecisionError, SpoolError
+from returnsd.records import WITHDRAWN, Decision, Item, Shelf, Verdict
 
 LEDGER = "ledger.sqlite"
 """The file's name in paths.state."""
@@ -50,16 +50,24 @@ CREATE TABLE verdict (
     expired_at TEXT                -- when its file was deleted under keep.*_days
 );
 CREATE INDEX verdict_by_day ON verdict (day, seq);
+CREATE INDEX verdict_kept ON verdict (shelf, day) WHERE expired_at IS NULL;
 CREATE INDEX verdict_by_sha256 ON verdict (sha256);
 CREATE TABLE decision (
-    seq INTEGER PRIMARY KEY,
-    item_id TEXT NOT NULL UNIQUE REFERENCES verdict (item_id),
+    seq INTEGER PRIMARY KEY,       -- the newest of an item counts
+    item_id TEXT NOT NULL REFERENCES verdict (item_id),
     day TEXT NOT NULL,
     decided_at TEXT NOT NULL,
     decided_by TEXT NOT NULL,
-    category TEXT NOT NULL
+    shelf TEXT NOT NULL,
+    category TEXT,
+    reason TEXT                    -- why it was rejected; or `withdrawn`: the decision before it is taken back
 );
+CREATE INDEX decision_by_item ON decision (item_id, seq);
 CREATE INDEX decision_by_day ON decision (day, seq);
+CREATE TABLE vector (              -- what was seen in the pictures in review, to show alike ones together
+    item_id TEXT PRIMARY KEY REFERENCES verdict (item_id),
+    features BLOB NOT NULL         -- float16, little-endian
+) WITHOUT ROWID;
 CREATE TABLE written (             -- how far each CSV file was known to be written, one batch ago
     file TEXT PRIMARY KEY,
     seq INTEGER NOT NULL,
@@ -73,8 +81,8 @@ _VERDICT = (
     " FROM verdict v JOIN item i USING (item_id)"
 )
 _DECISION = (
-    "SELECT d.item_id, d.decided_at, d.decided_by, d.category, i.file_name, v.return_id, v.category,"
-    " v.confidence, v.sha256, d.seq"
+    "SELECT d.item_id, d.decided_at, d.decided_by, d.shelf, d.category, d.reason, i.file_name, v.return_id,"
+    " v.category, v.confidence, v.sha256, d.seq"
     " FROM decision d JOIN verdict v USING (item_id) JOIN item i USING (item_id)"
 )
 
@@ -156,8 +164,13 @@ class Ledger:
         with self._transaction(durable=False):
             self._db.executemany("UPDATE item SET begun = begun - 1 WHERE item_id = ?", [(i,) for i in item_ids])
 
-    def record(self, verdicts: Sequence[Verdict], written: dict[str, Written]) -> None:
-        """Record a batch in one durable transaction, with how far the CSV files were written before it."""
+    def record(
+        self, verdicts: Sequence[Verdict], written: dict[str, Written], vectors: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Record a batch in one durable transaction, with how far the CSV files were written before it.
+
+        :param vectors: by item id, the features of pictures that go to review (float16 bytes).
+        """
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO verdict (item_id, day, judged_at, return_id, category, confidence, shelf, reason,"
@@ -165,6 +178,7 @@ class Ledger:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_verdict_values(verdict) for verdict in verdicts],
             )
+            self._db.executemany("INSERT INTO vector VALUES (?, ?)", list((vectors or {}).items()))
             self._note(written)
 
     def amend(self, verdict: Verdict) -> None:
@@ -197,26 +211,60 @@ class Ledger:
 
     # --- what people write
 
-    def decide(self, item_id: str, category: str, decided_at: datetime, decided_by: str) -> Decision:
-        """Record a person's decision; DecisionError if the item is unknown, not in review, or decided."""
+    def decide(
+        self, item_id: str, category: str | None, decided_at: datetime, decided_by: str, reason: str | None = None
+    ) -> Decision:
+        """Record a person's decision: a category, or None to reject the item for a reason.
+
+        An item that was archived by itself may be decided too: that audits it.
+        Raises DecisionError if the item is unknown or was rejected, AlreadyDecided if someone was first.
+        """
+        shelf = Shelf.REJECTED if category is None else Shelf.ARCHIVE
         with self._transaction():
-            verdict = self.verdict(item_id)
-            if verdict is None:
-                raise DecisionError(f"no item {item_id} is in the ledger: see the item_id column of the results")
-            earlier = self.decision(item_id)
-            if earlier is not None:
-                raise DecisionError(
-                    f"item {item_id} was decided already: {earlier.category},"
-                    f" by {earlier.decided_by} at {earlier.decided_at.isoformat(timespec='seconds')}"
+            verdict, earlier = self._reviewed(item_id)
+            if earlier is not None and not earlier.withdrawn:
+                raise AlreadyDecided(
+                    f"item {item_id} was decided already: {earlier.category or earlier.reason},"
+                    f" by {earlier.decided_by} at {earlier.decided_at.isoformat(timespec='seconds')}",
+                    earlier.decided_by,
+                    earlier.decided_at,
                 )
-            if verdict.shelf is not Shelf.REVIEW:
-                raise DecisionError(f"item {item_id} is not in review: its shelf is {verdict.shelf}")
-            self._db.execute(
-                "INSERT INTO decision (item_id, day, decided_at, decided_by, category) VALUES (?, ?, ?, ?, ?)",
-                (item_id, decided_at.date().isoformat(), decided_at.isoformat(), decided_by, category),
-            )
-            decision = self.decision(item_id)
-        assert decision is not None  # inserted three lines above
+            if verdict.shelf is Shelf.REJECTED:
+                raise DecisionError(f"item {item_id} was rejected ({verdict.reason}): nothing can be decided on it")
+            if self.expired([item_id]):
+                raise DecisionError(f"item {item_id}: its file was deleted for its age (keep.*_days)")
+            return self._decided(item_id, shelf, category, reason, decided_at, decided_by)
+
+    def withdraw(self, item_id: str, decided_at: datetime, decided_by: str) -> tuple[Decision, Decision]:
+        """Take back the decision on an item; return the withdrawal and the decision it takes back.
+
+        Raises DecisionError if there is none in force, or the item's file was deleted for its age.
+        """
+        with self._transaction():
+            verdict, earlier = self._reviewed(item_id)
+            if earlier is None or earlier.withdrawn:
+                raise DecisionError(f"item {item_id} waits for a decision: there is none to take back")
+            if self.expired([item_id]):
+                raise DecisionError(f"item {item_id}: its file was deleted for its age (keep.*_days)")
+            category = verdict.category if verdict.shelf is Shelf.ARCHIVE else None
+            return self._decided(item_id, verdict.shelf, category, WITHDRAWN, decided_at, decided_by), earlier
+
+    def _reviewed(self, item_id: str) -> tuple[Verdict, Decision | None]:
+        verdict = self.verdict(item_id)
+        if verdict is None:
+            raise DecisionError(f"no item {item_id} is in the ledger: see the item_id column of the results")
+        return verdict, self.decision(item_id)
+
+    def _decided(
+        self, item_id: str, shelf: Shelf, category: str | None, reason: str | None, at: datetime, by: str
+    ) -> Decision:
+        self._db.execute(
+            "INSERT INTO decision (item_id, day, decided_at, decided_by, shelf, category, reason)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (item_id, at.date().isoformat(), at.isoformat(), by, shelf.value, category, reason),
+        )
+        decision = self.decision(item_id)
+        assert decision is not None  # inserted just now
         return decision
 
     # --- what anyone reads
@@ -265,8 +313,8 @@ class Ledger:
         return self._db.execute(f"{select} WHERE {where} ORDER BY {table}.seq", values)
 
     def decision(self, item_id: str) -> Decision | None:
-        """Return the decision on an item, if there is one."""
-        row = self._db.execute(f"{_DECISION} WHERE d.item_id = ?", (item_id,)).fetchone()
+        """Return the newest decision on an item, if there is one; it may be `withdrawn`."""
+        row = self._db.execute(f"{_DECISION} WHERE d.item_id = ? ORDER BY d.seq DESC", (item_id,)).fetchone()
         return None if row is None else _decision(row)
 
     def written(self) -> dict[str, Written]:
@@ -284,18 +332,33 @@ class Ledger:
         """Return the ids of the items that have no row: each must be in the queue."""
         return [row[0] for row in self._db.execute(_UNJUDGED)]
 
-    def expired(self) -> set[str]:
-        """Return the ids of the items whose files were deleted for their age."""
-        return {row[0] for row in self._db.execute("SELECT item_id FROM verdict WHERE expired_at IS NOT NULL")}
+    def expired(self, item_ids: Sequence[str] | None = None) -> set[str]:
+        """Return the ids of the items (of these, or of all) whose files were deleted for their age."""
+        query = "SELECT item_id FROM verdict WHERE expired_at IS NOT NULL"
+        if item_ids is None:
+            return {row[0] for row in self._db.execute(query)}
+        query += " AND item_id IN (SELECT value FROM json_each(?))"
+        return {row[0] for row in self._db.execute(query, (json.dumps(list(item_ids)),))}
 
-    def to_expire(self, shelf: Shelf, before: str, limit: int) -> list[Verdict]:
-        """Return verdicts of that shelf judged before the given day whose files are still kept."""
-        rows = self._db.execute(
-            f"{_VERDICT} LEFT JOIN decision d USING (item_id)"
-            " WHERE v.shelf = ? AND v.day < ? AND v.expired_at IS NULL AND d.item_id IS NULL LIMIT ?",
+    def newest_decisions(self) -> dict[str, Decision]:
+        """Return the newest decision of every item that has one, by item id."""
+        return {decision.item_id: decision for _, decision in self.decisions_of()}
+
+    def to_expire(self, shelf: Shelf, before: str, limit: int) -> list[tuple[Verdict, Decision | None]]:
+        """Return items that came to that shelf before the given day and whose files are still kept."""
+        judged = self._db.execute(
+            "SELECT item_id FROM verdict v WHERE shelf = ? AND day < ? AND expired_at IS NULL"
+            " AND NOT EXISTS (SELECT 1 FROM decision d WHERE d.item_id = v.item_id) LIMIT ?",
             (shelf.value, before, limit),
-        )
-        return [_verdict(row) for row in rows]
+        ).fetchall()
+        decided = self._db.execute(
+            "SELECT item_id FROM verdict v JOIN decision d USING (item_id)"
+            " WHERE d.shelf = ? AND d.day < ? AND expired_at IS NULL"
+            " AND d.seq = (SELECT max(seq) FROM decision WHERE item_id = v.item_id) LIMIT ?",
+            (shelf.value, before, limit),
+        ).fetchall()
+        verdicts = self.verdicts([row[0] for row in (judged + decided)[:limit]])
+        return [(verdict, self.decision(item_id)) for item_id, verdict in verdicts.items()]
 
     def counts(self, day: str | None = None) -> dict[str, int]:
         """Return how many rows there are by shelf (of one day or of all), items seen, and decisions."""
@@ -370,12 +433,14 @@ def _decision(row: Sequence[Any]) -> Decision:
         item_id=row[0],
         decided_at=datetime.fromisoformat(row[1]),
         decided_by=row[2],
-        category=row[3],
-        file_name=os.fsdecode(row[4]),
-        return_id=row[5],
-        predicted=row[6],
-        confidence=row[7],
-        sha256=row[8],
+        shelf=Shelf(row[3]),
+        category=row[4],
+        reason=row[5],
+        file_name=os.fsdecode(row[6]),
+        return_id=row[7],
+        predicted=row[8],
+        confidence=row[9],
+        sha256=row[10],
     )
 
 

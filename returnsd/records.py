@@ -68,12 +68,18 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person said of an item."""
+    """What a person said of an item: it belongs to a category, or is rejected for a reason.
+
+    Nothing is overwritten: the newest decision on an item counts. One with the reason `withdrawn` takes back
+    the one before it; the item is then where its verdict put it, and waits again.
+    """
 
     item_id: str
     decided_at: datetime
     decided_by: str
-    category: str
+    shelf: Shelf
+    category: str | None
+    reason: str | None
     file_name: str
     return_id: str | None
     predicted: str | None
@@ -81,10 +87,17 @@ class Decision:
     sha256: str | None
 
     @property
+    def withdrawn(self) -> bool:
+        """Whether it only takes back the decision before it."""
+        return self.reason == WITHDRAWN
+
+    @property
     def day(self) -> str:
         """The local day of decided_at: YYYY-MM-DD."""
         return self.decided_at.date().isoformat()
 
+
+WITHDRAWN = "withdrawn"
 
 VERDICT_COLUMNS = (
     "item_id", "received_at", "judged_at", "file_name", "return_id", "category", "confidence", "shelf", "reason",
@@ -92,8 +105,8 @@ VERDICT_COLUMNS = (
 )  # fmt: skip
 
 DECISION_COLUMNS = (
-    "item_id", "decided_at", "decided_by", "file_name", "return_id", "category", "predicted", "confidence",
-    "sha256",
+    "item_id", "decided_at", "decided_by", "file_name", "return_id", "category", "shelf", "reason", "predicted",
+    "confidence", "sha256",
 )  # fmt: skip
 
 SHORTLIST_SEPARATOR = "|"
@@ -131,6 +144,8 @@ def decision_cells(decision: Decision) -> list[str]:
         _text(decision.file_name),
         _text(decision.return_id),
         _text(decision.category),
+        decision.shelf.value,
+        _text(decision.reason),
         _text(decision.predicted),
         _probability(decision.confidence),
         decision.sha256 or "",

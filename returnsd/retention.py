@@ -37,17 +37,17 @@ class Retention:
         self.expire(Shelf.REJECTED, keep.rejected_days)
 
     def expire(self, shelf: Shelf, days: int | None) -> int:
-        """Delete files of a shelf judged more than `days` days ago; return how many. None keeps all."""
+        """Delete files that came to a shelf more than `days` days ago; return how many. None keeps all."""
         if days is None:
             return 0
         now = datetime.now().astimezone()
         before = (now - timedelta(days=days)).date().isoformat()
-        verdicts = self._ledger.to_expire(shelf, before, _AT_ONCE)
+        items = self._ledger.to_expire(shelf, before, _AT_ONCE)
         # Recorded before deleted: a file that is gone without a record would look lost.
-        self._ledger.expire([verdict.item_id for verdict in verdicts], now)
-        for verdict in verdicts:
-            for place in self._spool.expected_places(verdict, None):
+        self._ledger.expire([verdict.item_id for verdict, _ in items], now)
+        for verdict, decision in items:
+            for place in self._spool.expected_places(verdict, decision):
                 with suppress(FileNotFoundError):
                     place.unlink()
             self._log.info("item_expired", item=verdict.item_id, shelf=shelf.value)
-        return len(verdicts)
+        return len(items)

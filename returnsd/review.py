@@ -13,34 +13,50 @@ from returnsd.records import Decision
 from returnsd.results import Results
 from returnsd.spool import Spool
 
+NOT_A_PRODUCT = "not_a_product"
+"""The reason of an item that a person rejects: there is nothing to classify, or the picture must be retaken."""
+
 
 def decide(
     spool: Spool,
     ledger: Ledger,
     item: str,
-    category: str,
+    category: str | None,
     *,
     by: str,
     decided_at: datetime,
     categories: Sequence[str],
+    reason: str | None = None,
 ) -> Decision:
-    """Settle an item of the review shelf; DecisionError if item or category is unknown or it was decided."""
-    if category not in categories:
+    """Settle an item of the review shelf: under a category, or None to reject it (reason: not_a_product).
+
+    Raises DecisionError if item or category is unknown, AlreadyDecided if someone settled it before.
+    """
+    if category is None:
+        reason = reason or NOT_A_PRODUCT
+    elif category not in categories:
         close = get_close_matches(category, categories, n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(close)}?" if close else f"; known are: {', '.join(categories)}"
         raise DecisionError(f"unknown category {category!r}{hint}")
-    decision = ledger.decide(item, category, decided_at, by)
-    finish(spool, ledger, [decision])
+    decision = ledger.decide(item, category, decided_at, by, reason)
+    finish(spool, ledger, [(decision, None)])
     return decision
 
 
-def finish(spool: Spool, ledger: Ledger, decisions: Sequence[Decision]) -> None:
-    """Carry recorded decisions on to the CSV and the archive; done already is done."""
+def withdraw(spool: Spool, ledger: Ledger, item: str, *, by: str, decided_at: datetime) -> Decision:
+    """Take back the decision on an item and put it back into review; DecisionError if there is none."""
+    withdrawal, earlier = ledger.withdraw(item, decided_at, by)
+    finish(spool, ledger, [(withdrawal, earlier)])
+    return withdrawal
+
+
+def finish(spool: Spool, ledger: Ledger, decisions: Sequence[tuple[Decision, Decision | None]]) -> None:
+    """Carry recorded decisions (each with the one it takes back) on to the CSV and the shelf; done is done."""
     results = Results(spool.paths.results, ledger, "decisions")
-    results.project(sorted({decision.day for decision in decisions}))
+    results.project(sorted({decision.day for decision, _ in decisions}))
     ledger.note_written(results.written)
-    for decision in decisions:
-        spool.file_decision(decision)
+    for decision, earlier in decisions:
+        _move(spool, ledger, decision, earlier)
 
 
 def heal(spool: Spool, ledger: Ledger) -> int:
@@ -48,12 +64,21 @@ def heal(spool: Spool, ledger: Ledger) -> int:
     results = Results(spool.paths.results, ledger, "decisions")
     if results.heal():
         ledger.note_written(results.written)
-    waiting = {name[:26] for name in _names(spool)}
-    unfinished = [decision for _, decision in ledger.decisions_of() if decision.item_id in waiting]
-    for decision in unfinished:
-        spool.file_decision(decision)
-    return len(unfinished)
+    expired = ledger.expired()
+    earlier: dict[str, Decision] = {}
+    newest: dict[str, Decision] = {}
+    for _, decision in ledger.decisions_of():
+        if decision.item_id in newest:
+            earlier[decision.item_id] = newest[decision.item_id]
+        newest[decision.item_id] = decision
+    unfinished = [d for d in newest.values() if d.item_id not in expired and not spool.decided_place(d).exists()]
+    return sum(_move(spool, ledger, decision, earlier.get(decision.item_id)) for decision in unfinished)
 
 
-def _names(spool: Spool) -> list[str]:
-    return [path.name for path in spool.paths.review.iterdir()]
+def _move(spool: Spool, ledger: Ledger, decision: Decision, earlier: Decision | None) -> bool:
+    verdict = ledger.verdict(decision.item_id)
+    assert verdict is not None  # a decision refers to one
+    lay_at = spool.expected_places(verdict, None)
+    if earlier is not None:
+        lay_at.append(spool.decided_place(earlier))
+    return spool.file_decision(decision, lay_at) is not None

@@ -107,16 +107,27 @@ class Spool:
         os.rmdir(queued.path.parent)
         return place
 
-    def file_decision(self, decision: Decision) -> Path | None:
-        """Rename a reviewed file into the archive as a person decided; None if it is not in review any more."""
-        source = self.find(decision.item_id, decision.file_name, [self.paths.review])
+    def file_decision(self, decision: Decision, lay_at: list[Path]) -> Path | None:
+        """Rename an item's file to where a person decided; None if it lies there already or is found nowhere.
+
+        :param lay_at: the places that its verdict and the decision before named.
+        """
+        target = self.decided_place(decision)
+        folders = dict.fromkeys(place.parent for place in lay_at)
+        folders.pop(target.parent, None)
+        source = self.find(decision.item_id, decision.file_name, list(folders))
         if source is None:
             return None
-        name = policy.shelf_name(decision.item_id, decision.file_name)
-        place = policy.archive_place(decision.day, decision.category, name)
         with suppress(FileNotFoundError):  # another process carries out the same decision
-            return self._put(source, self.paths.archive / place)
+            return self._put(source, target)
         return None
+
+    def decided_place(self, decision: Decision) -> Path:
+        """Return where a decision puts the item's file."""
+        name = policy.shelf_name(decision.item_id, decision.file_name)
+        if decision.category is not None:
+            return self.paths.archive / policy.archive_place(decision.day, decision.category, name)
+        return self.shelf(decision.shelf) / name
 
     def _put(self, source: Path, target: Path) -> Path:
         """Rename without replacing; a stranger's file of the same name makes ours a numbered one."""
@@ -133,8 +144,7 @@ class Spool:
         """Return where the item's file should lie: on its verdict's shelf, or where a decision moved it."""
         if decision is None:
             return [self.shelf(verdict.shelf) / policy.shelf_place(verdict)]
-        name = policy.shelf_name(decision.item_id, decision.file_name)
-        return [self.paths.archive / policy.archive_place(decision.day, decision.category, name)]
+        return [self.decided_place(decision)]
 
     def find(self, wanted_id: str, file_name: str, folders: list[Path]) -> Path | None:
         """Return the file of an item in these folders, by its usual name or else by the id in its name."""
@@ -142,9 +152,10 @@ class Spool:
             usual = folder / policy.shelf_name(wanted_id, file_name)
             if os.path.lexists(usual):
                 return usual
-            for name in os.listdir(folder):
-                if name.startswith(wanted_id):
-                    return folder / name
+            with suppress(FileNotFoundError):
+                for name in os.listdir(folder):
+                    if name.startswith(wanted_id):
+                        return folder / name
         return None
 
 

@@ -383,7 +383,7 @@ class Worker:
             if judging.descriptor is not None:
                 disk.sync_file(judging.descriptor)
         self.spool.sync_queue()
-        self.ledger.record(verdicts, self.results.written)
+        self.ledger.record(verdicts, self.results.written, _vectors(batch, verdicts))
         days = sorted({verdict.day for verdict in verdicts})
         for healed in self.results.project(days):
             self.log.warning("results_healed", file=healed.file, how=healed.how, kept_as=healed.kept_as)
@@ -492,6 +492,15 @@ class Worker:
         if judging.descriptor is not None:
             os.close(judging.descriptor)
         self._memory.judging.pop(judging.queued.item.id, None)
+
+
+def _vectors(batch: list[_Judging], verdicts: list[Verdict]) -> dict[str, bytes]:
+    """Return what was seen in the pictures that go to review, as the ledger keeps it."""
+    return {
+        verdict.item_id: judging.seen.features.astype("<f2").tobytes()
+        for judging, verdict in zip(batch, verdicts, strict=True)
+        if verdict.shelf is Shelf.REVIEW and judging.seen is not None and judging.seen.features is not None
+    }
 
 
 def _mark(judging: _Judging) -> disk.Mark:
