@@ -8,7 +8,7 @@ from returnsd.vision import wire
 
 def test_a_reply_arrives_as_it_was_sent() -> None:
     features = np.array([0.5, -1.0, 3.25], np.float32)
-    buffer = bytearray(wire.pack_reply(7, wire.SEEN, "grüße", features, 1.5, 2.5) + b"rest")
+    buffer = bytearray(wire.pack_reply(7, wire.SEEN, "grüße", features.tobytes(), 1.5, 2.5) + b"rest")
 
     reply = wire.take_reply(buffer)
 
@@ -20,7 +20,7 @@ def test_a_reply_arrives_as_it_was_sent() -> None:
 
 
 def test_a_reply_is_not_taken_before_its_last_byte() -> None:
-    whole = wire.pack_reply(1, wire.REJECTED, "damaged:cut", np.ones(4, np.float32))
+    whole = wire.pack_reply(1, wire.REJECTED, "damaged:cut", b"payload")
 
     for length in range(len(whole)):
         buffer = bytearray(whole[:length])
@@ -29,9 +29,11 @@ def test_a_reply_is_not_taken_before_its_last_byte() -> None:
         assert len(buffer) == length
 
 
-@pytest.mark.parametrize("kind, words, count", [(9, 0, 0), (0, wire.MOST_TEXT_BYTES + 1, 0), (0, 0, 1 << 30)])
-def test_what_no_decoder_of_ours_sends_is_refused(kind: int, words: int, count: int) -> None:
-    buffer = bytearray(wire.REPLY.pack(1, kind, 0.0, 0.0, words, count))
+@pytest.mark.parametrize(
+    ("kind", "words", "payload"), [(9, 0, 0), (0, wire.MOST_TEXT_BYTES + 1, 0), (0, 0, 1 << 30)]
+)
+def test_what_no_decoder_of_ours_sends_is_refused(kind: int, words: int, payload: int) -> None:
+    buffer = bytearray(wire.REPLY.pack(1, kind, 0.0, 0.0, words, payload))
 
     with pytest.raises(ValueError, match="no reply"):
         wire.take_reply(buffer)

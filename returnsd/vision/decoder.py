@@ -11,6 +11,10 @@ import socket
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
 from returnsd.errors import ReturnsdError, Unreadable
 from returnsd.vision import jail, wire
 from returnsd.vision.decode import DecodeLimits, decode
@@ -48,11 +52,8 @@ def main() -> None:
 
 def _warm_up(extractor: Extractor) -> None:
     """See one picture, so that whatever loads lazily is loaded before the door closes."""
-    import cv2
-    import numpy as np
-
     cv2.setNumThreads(1)
-    extractor(decode(cv2.imencode(".jpg", np.full((16, 16, 3), 128, np.uint8))[1].tobytes(), DecodeLimits()))
+    extractor(decode(_preview(np.full((16, 16, 3), 128, np.uint8), 8), DecodeLimits()))
     try:
         import pillow_heif  # noqa: F401
         from PIL import Image, ImageFile  # noqa: F401
@@ -62,26 +63,36 @@ def _warm_up(extractor: Extractor) -> None:
 
 def _answer_all(line: socket.socket, extractor: Extractor, limits: DecodeLimits, alarm_s: float) -> None:
     while head := _receive(line, wire.REQUEST.size):
-        number, size = wire.REQUEST.unpack(head)
+        number, size, preview_px = wire.REQUEST.unpack(head)
         picture = _receive(line, size)
         signal.setitimer(signal.ITIMER_REAL, alarm_s)
-        reply = _see(number, picture, extractor, limits)
+        reply = _see(number, picture, preview_px, extractor, limits)
         signal.setitimer(signal.ITIMER_REAL, 0)
         line.sendall(reply)
 
 
-def _see(number: int, picture: bytes, extractor: Extractor, limits: DecodeLimits) -> bytes:
+def _see(number: int, picture: bytes, preview_px: int, extractor: Extractor, limits: DecodeLimits) -> bytes:
     started = time.perf_counter()
     try:
         image = decode(picture, limits)
         decoded = time.perf_counter()
-        features = extractor(image)
+        payload = _preview(image, preview_px) if preview_px else extractor(image).astype("<f4").tobytes()
     except Unreadable as finding:
         return wire.pack_reply(number, wire.REJECTED, f"{finding.reason}:{finding.detail}")
     except MemoryError:
         return wire.pack_reply(number, wire.REJECTED, "out_of_memory:")
     ended = time.perf_counter()
-    return wire.pack_reply(number, wire.SEEN, "", features, (decoded - started) * 1000, (ended - decoded) * 1000)
+    return wire.pack_reply(number, wire.SEEN, "", payload, (decoded - started) * 1000, (ended - decoded) * 1000)
+
+
+def _preview(image: NDArray[np.uint8], longest_px: int) -> bytes:
+    """Return a JPEG whose longer side is at most that long; a small picture is not enlarged."""
+    height, width = image.shape[:2]
+    scale = longest_px / max(height, width)
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
 def _receive(line: socket.socket, size: int) -> bytes:

@@ -40,15 +40,19 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One picture to be seen: the caller's key, and its bytes."""
+    """One picture to be seen: the caller's key, and its bytes.
+
+    With `preview_px` a JPEG is made of it instead, whose longer side has at most so many pixels (1 to 65535).
+    """
 
     key: str
     data: bytes
+    preview_px: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What came of a job: `features` (n,) float32, or None and a machine-readable `reason`."""
+    """What came of a job: `features` (n,) float32 or a `preview`, or neither and a machine-readable `reason`."""
 
     key: str
     features: NDArray[np.float32] | None
@@ -56,6 +60,7 @@ class Seen:
     detail: str = ""
     decode_ms: float = 0.0
     feature_ms: float = 0.0
+    preview: bytes | None = None
 
     @classmethod
     def rejected(cls, key: str, reason: str, detail: str = "") -> "Seen":
@@ -229,17 +234,12 @@ class Pool:
             return
         if not decoder.has or decoder.has[0].number != reply.number:
             raise ValueError("a reply to nothing that was asked")
-        if reply.kind == wire.SEEN and not _usable(reply.features, decoder.features):
-            raise ValueError("features that cannot be")
-        one = decoder.has.popleft()
+        one = decoder.has[0]
+        seen = _seen(one.job, reply, decoder.features)
+        decoder.has.popleft()
         decoder.has_bytes -= len(one.job.data)
         decoder.since = time.monotonic()
         decoder.alone = decoder.alone and bool(decoder.has)
-        if reply.kind == wire.SEEN:
-            seen = Seen(one.job.key, reply.features, None, "", reply.decode_ms, reply.feature_ms)
-        else:
-            reason, _, detail = reply.text.partition(":")
-            seen = Seen.rejected(one.job.key, reason, detail)
         self._done.append(seen)
 
     def _send(self, decoder: _Decoder) -> None:
@@ -275,7 +275,7 @@ class Pool:
             decoder.since = time.monotonic()
         decoder.has.append(one)
         decoder.has_bytes += len(one.job.data)
-        head = wire.REQUEST.pack(one.number, len(one.job.data))
+        head = wire.REQUEST.pack(one.number, len(one.job.data), one.job.preview_px or 0)
         if len(one.job.data) < _AHEAD_BYTES:
             decoder.outbound.append(memoryview(head + one.job.data))
         else:
@@ -332,8 +332,17 @@ def _has_room(decoder: _Decoder, size_bytes: int) -> bool:
     return len(decoder.has) < _AHEAD and decoder.has_bytes + size_bytes <= _AHEAD_BYTES
 
 
-def _usable(features: NDArray[np.float32], count: int) -> bool:
-    return len(features) == count and bool(np.isfinite(features).all())
+def _seen(job: Job, reply: wire.Reply, count: int) -> Seen:
+    """Return what a reply says; ValueError if the features are not `count` finite numbers."""
+    if reply.kind == wire.REJECTED:
+        reason, _, detail = reply.text.partition(":")
+        return Seen.rejected(job.key, reason, detail)
+    if job.preview_px is not None:
+        return Seen(job.key, None, None, "", reply.decode_ms, reply.feature_ms, reply.payload)
+    features = reply.features
+    if len(features) != count or not np.isfinite(features).all():
+        raise ValueError("features that cannot be")
+    return Seen(job.key, features, None, "", reply.decode_ms, reply.feature_ms)
 
 
 def _cause_of_death(process: subprocess.Popen[bytes]) -> str:

@@ -10,20 +10,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-REQUEST = struct.Struct("<IQ")
-"""Number of the job, length of the picture that follows, in bytes."""
+REQUEST = struct.Struct("<IQH")
+"""Number of the job, length in bytes of the picture that follows, preview_px (0: features are wanted)."""
 
 REPLY = struct.Struct("<IBffHI")
-"""Number of the job, kind, decode_ms, feature_ms, length of the text in bytes, count of float32 features."""
+"""Number of the job, kind, decode_ms, feature_ms, length of the text and of the payload, in bytes."""
 
 SEEN, REJECTED, READY, UNUSABLE = range(4)
-"""Kinds of reply: features follow; "reason:detail" follows; ready, the text
-says with how many features; cannot work, the text says why."""
+"""Kinds of reply: a payload follows (float32 features, or a JPEG preview); "reason:detail" follows; ready, the
+text says with how many features; cannot work, the text says why."""
 
 MOST_TEXT_BYTES = 2048
-MOST_FEATURES = 65_536
-
-NOTHING: NDArray[np.float32] = np.empty(0, np.float32)
+MOST_PAYLOAD_BYTES = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,35 +33,34 @@ class Reply:
     decode_ms: float
     feature_ms: float
     text: str
-    features: NDArray[np.float32]
+    payload: bytes
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """The payload as (n,) float32."""
+        return np.frombuffer(self.payload, "<f4")
 
 
 def pack_reply(
-    number: int,
-    kind: int,
-    text: str = "",
-    features: NDArray[np.float32] = NOTHING,
-    decode_ms: float = 0.0,
-    feature_ms: float = 0.0,
+    number: int, kind: int, text: str = "", payload: bytes = b"", decode_ms: float = 0.0, feature_ms: float = 0.0
 ) -> bytes:
     """Return a reply's bytes; an overlong text is cut."""
     words = text.encode("utf-8", "backslashreplace")[:MOST_TEXT_BYTES]
-    head = REPLY.pack(number, kind, decode_ms, feature_ms, len(words), len(features))
-    return head + words + features.astype("<f4").tobytes()
+    return REPLY.pack(number, kind, decode_ms, feature_ms, len(words), len(payload)) + words + payload
 
 
 def take_reply(buffer: bytearray) -> Reply | None:
     """Take the first whole reply off the buffer, if there is one; ValueError if it cannot be one."""
     if len(buffer) < REPLY.size:
         return None
-    number, kind, decode_ms, feature_ms, text_bytes, count = REPLY.unpack_from(buffer)
-    if kind > UNUSABLE or text_bytes > MOST_TEXT_BYTES or count > MOST_FEATURES:
-        raise ValueError(f"no reply: kind {kind}, {text_bytes} bytes of text, {count} features")
+    number, kind, decode_ms, feature_ms, text_bytes, payload_bytes = REPLY.unpack_from(buffer)
+    if kind > UNUSABLE or text_bytes > MOST_TEXT_BYTES or payload_bytes > MOST_PAYLOAD_BYTES:
+        raise ValueError(f"no reply: kind {kind}, {text_bytes} bytes of text, {payload_bytes} of payload")
     begin = REPLY.size + text_bytes
-    end = begin + 4 * count
+    end = begin + payload_bytes
     if len(buffer) < end:
         return None
     text = buffer[REPLY.size : begin].decode("utf-8", "replace")
-    features = np.frombuffer(bytes(buffer[begin:end]), "<f4")
+    payload = bytes(buffer[begin:end])
     del buffer[:end]
-    return Reply(number, kind, decode_ms, feature_ms, text, features)
+    return Reply(number, kind, decode_ms, feature_ms, text, payload)
