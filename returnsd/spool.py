@@ -17,6 +17,10 @@ from returnsd.errors import SpoolError
 from returnsd.records import Decision, Item, Shelf, Verdict
 
 
+STAGING = ".staging"
+"""A folder in the queue where the page's process builds items; no id, so the worker passes it over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Queued:
     """An item and where its file lies in the queue."""
@@ -57,6 +61,19 @@ class Spool:
             os.rmdir(place)
             raise
         return _queued(target, new_id)
+
+    def submit(self, data: bytes, file_name: str, new_id: str) -> Queued:
+        """Put a picture that came over the network into the queue, durably: the worker finds it there.
+
+        It is staged beside the items and enters as a whole folder, so that none is ever seen half-written.
+        """
+        staging = self.paths.queue / STAGING
+        disk.make_folder(staging)
+        os.mkdir(staging / new_id)
+        disk.replace(staging / new_id / file_name, data)
+        disk.move(staging / new_id, self.paths.queue / new_id)
+        disk.sync_folder(self.paths.queue)
+        return _queued(self.paths.queue / new_id / file_name, new_id)
 
     def queued(self, limit: int, passing_over: set[str] | None = None) -> list[Queued]:
         """Return up to `limit` items of the queue, oldest first; interrupted take-ins are cleared away."""
