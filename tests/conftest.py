@@ -69,3 +69,11 @@ def systemd_box() -> Path:
     if not is_there():
         pytest.skip(reason)
     return SYSTEMD_BOX
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a small real model, trained once for the whole run."""
+    from tests.tiny import tiny_bundle
+
+    return tiny_bundle(tmp_path_factory.mktemp("tiny"))
