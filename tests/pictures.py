@@ -235,3 +235,18 @@ def _index_of(colour: tuple[int, int, int]) -> int:
     x = 0 if colour in (RED, BLUE) else WIDTH - 1
     y = 0 if colour in (RED, GREEN) else HEIGHT - 1
     return int(np.asarray(paletted)[y, x])
+
+
+def upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Return pixels as a viewer shows them; EXIF 2.32, table of tag 274."""
+    turns: dict[int, Callable[[Pixels], Pixels]] = {
+        1: lambda stored: stored,
+        2: np.fliplr,
+        3: lambda stored: np.rot90(stored, 2),
+        4: np.flipud,
+        5: lambda stored: stored.swapaxes(0, 1),
+        6: lambda stored: np.rot90(stored, -1),
+        7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+        8: lambda stored: np.rot90(stored, 1),
+    }
+    return turns[orientation](pixels)
