@@ -1,0 +1,246 @@
+"""One picture in, one vector of numbers out: what the forest sees.
+
+Hand-made features of colour, texture and shape on a 100x100 canvas, each computed once from shared views of the
+picture. Deterministic to the bit on one machine; always finite. Values are rounded to float16, so that thresholds
+can be stored as float16 without changing a decision. What is learnt (a colour palette) comes with the bundle.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from returnsd.errors import BundleError
+
+FEATURE_VERSION = 1
+"""Changes with every change that alters any value; a bundle of another version is refused."""
+
+SIDE = 100
+_GRID = 5
+_WHITE = 240
+_STRONG_EDGE = 200.0
+_MOST = 65_000.0  # float16 ends at 65,504
+
+Image = NDArray[np.uint8]
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The conversions of one canvas that several families look at, each (100, 100)."""
+
+    bgr: Image
+    lab: Image
+    hue: Image
+    saturation: Image
+    value: Image
+    grey: Image
+    magnitude: NDArray[np.float32]
+    direction: NDArray[np.float32]
+    mask: Image
+
+    @classmethod
+    def of(cls, canvas: Image) -> "Views":
+        """Convert a (100, 100, 3) BGR canvas once."""
+        hue, saturation, value = cv2.split(cv2.cvtColor(canvas, cv2.COLOR_BGR2HSV))
+        grey = cv2.cvtColor(canvas, cv2.COLOR_BGR2GRAY)
+        gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0)
+        gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1)
+        magnitude, direction = cv2.cartToPolar(gx, gy)
+        blue, green, red = cv2.split(canvas)
+        darkest = cv2.min(cv2.min(blue, green), red)
+        mask = cv2.threshold(darkest, _WHITE - 1, 255, cv2.THRESH_BINARY_INV)[1]
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _KERNEL)
+        lab = cv2.cvtColor(canvas, cv2.COLOR_BGR2LAB)
+        return cls(canvas, lab, hue, saturation, value, grey, magnitude, direction, mask)
+
+
+class Extractor:
+    """Turns pictures into vectors with what a bundle has learnt."""
+
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:
+        """Take what was learnt.
+
+        :param arrays: `palette` (16, 16, 16) uint8: the palette's colour of each cell of B, G, R.
+        :param settings: `version`: FEATURE_VERSION at training; `colours`: how many the palette has.
+        """
+        if settings.get("version") != FEATURE_VERSION:
+            raise BundleError(
+                f"the bundle's features are of version {settings.get('version')}, this returnsd makes"
+                f" {FEATURE_VERSION}: train it again, or use the returnsd that it was trained with"
+            )
+        self._palette = np.ascontiguousarray(arrays["palette"], np.uint8).ravel()
+        self._colours = int(settings["colours"])
+        if self._palette.size != 4096 or int(self._palette.max()) >= self._colours:
+            raise BundleError("the bundle's palette is damaged: get the bundle again")
+        self.families, self.names = _layout(self._colours)
+
+    @classmethod
+    def load(cls, directory: Path) -> "Extractor":
+        """Read a bundle's feature settings and arrays; BundleError if they cannot be used."""
+        try:
+            settings = json.loads((directory / "card.json").read_text(encoding="utf-8"))["features"]
+            with np.load(directory / "features.npz", allow_pickle=False) as arrays:
+                return cls(dict(arrays), settings)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{directory}: its features cannot be read: {error}") from error
+
+    def __call__(self, image: Image) -> Vector:
+        """Return the (n,) float32 features, each a float16 value, of a (height, width, 3) BGR picture."""
+        views = Views.of(canvas(image))
+        parts = [
+            *self._colour(views),
+            thumbnail(views),
+            cv2.resize(views.magnitude, (_GRID, _GRID), interpolation=cv2.INTER_AREA).ravel() / 255.0,
+            directions(views),
+            local_binary_patterns(views.grey),
+            shape(views.mask),
+            whole(views),
+        ]
+        vector = np.concatenate(parts, dtype=np.float32)
+        np.nan_to_num(vector, copy=False, nan=0.0, posinf=_MOST, neginf=-_MOST)
+        np.clip(vector, -_MOST, _MOST, out=vector)
+        return vector.astype(np.float16).astype(np.float32)
+
+    def _colour(self, views: Views) -> list[NDArray[Any]]:
+        """Palette, hue, saturation and value histograms, square roots of shares; and the palette's entropy."""
+        cells = (views.bgr >> 4).astype(np.uint16)
+        cell = (cells[:, :, 0] << 8) | (cells[:, :, 1] << 4) | cells[:, :, 2]
+        inside = views.mask.ravel() > 0
+        counts = np.bincount(self._palette[cell.ravel()[inside]], minlength=self._colours).astype(np.float32)
+        share = counts / max(1.0, float(counts.sum()))
+        entropy = -float((share * np.log2(np.maximum(share, 1e-9))).sum())
+        hue = np.bincount(views.hue.ravel() // 15, views.saturation.ravel(), minlength=12)[:12]
+        return [
+            np.sqrt(share),
+            np.sqrt(hue / max(1.0, hue.sum())),
+            np.sqrt(np.bincount(views.saturation.ravel() >> 5, minlength=8) / SIDE**2),
+            np.sqrt(np.bincount(views.value.ravel() >> 5, minlength=8) / SIDE**2),
+            np.array([entropy]),
+        ]
+
+
+_KERNEL = np.ones((3, 3), np.uint8)
+
+
+def canvas(image: Image) -> Image:
+    """Return the picture on a white (100, 100, 3) canvas: whole, centred, never enlarged, its shape kept."""
+    height, width = image.shape[:2]
+    if (height, width) == (SIDE, SIDE):
+        return image
+    scale = min(1.0, SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    left, top = (SIDE - size[0]) // 2, (SIDE - size[1]) // 2
+    on_white = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    on_white[top : top + size[1], left : left + size[0]] = small
+    return on_white
+
+
+def thumbnail(views: Views) -> NDArray[np.float32]:
+    """Return the mean Lab colour in a 5x5 grid."""
+    small = cv2.resize(views.lab, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32).ravel() / 255.0
+
+
+def directions(views: Views) -> NDArray[np.float64]:
+    """Return the magnitude-weighted shares of 12 gradient directions."""
+    bins = (views.direction.ravel() * (12 / (2 * math.pi))).astype(np.intp) % 12
+    weights = np.bincount(bins, views.magnitude.ravel(), minlength=12)
+    return weights / max(1.0, float(weights.sum()))
+
+
+def _uniform_codes() -> NDArray[np.intp]:
+    """Return the bin of each of 256 codes: 58 with at most two changes around the circle, one for the rest."""
+    bins = np.full(256, 58, np.intp)
+    uniform = [c for c in range(256) if (c ^ ((c >> 1) | ((c & 1) << 7))).bit_count() <= 2]
+    bins[uniform] = np.arange(58)
+    return bins
+
+
+_UNIFORM = _uniform_codes()
+_NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
+
+
+def local_binary_patterns(grey: Image) -> NDArray[np.float64]:
+    """Return the shares of 59 uniform local binary patterns (Ojala, Pietikainen, Maenpaa, 2002), radius 1."""
+    height, width = grey.shape
+    centre = grey[1:-1, 1:-1]
+    code = np.zeros((height - 2, width - 2), np.uint8)
+    for bit, (row, column) in enumerate(_NEIGHBOURS):
+        neighbour = grey[row : row + height - 2, column : column + width - 2]
+        code |= (neighbour >= centre).view(np.uint8) << bit
+    counts = np.bincount(_UNIFORM[code.ravel()], minlength=59)
+    return counts / counts.sum()
+
+
+def shape(mask: Image) -> NDArray[np.float64]:
+    """Return 42 measures of the foreground: size, place, moments, outline, borders and profiles."""
+    area = cv2.countNonZero(mask)
+    moments = cv2.moments(mask, binaryImage=True)
+    hu = cv2.HuMoments(moments).ravel()
+    hu = -np.sign(hu) * np.log10(np.abs(hu) + 1e-12)
+    centre = (moments["m10"] / area, moments["m01"] / area) if area else (SIDE / 2, SIDE / 2)
+    left, top, width, height = cv2.boundingRect(mask)
+    rows = cv2.reduce(mask, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255.0
+    columns = cv2.reduce(mask, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255.0
+    return np.array(
+        [
+            area / SIDE**2, width / SIDE, height / SIDE, width / max(1, height),
+            centre[0] / SIDE, centre[1] / SIDE, left / SIDE, top / SIDE, *hu, *outline(mask),
+            1 - rows[0], 1 - rows[-1], 1 - columns[0], 1 - columns[-1],
+            *rows.reshape(10, -1).mean(axis=1), *columns.reshape(10, -1).mean(axis=1),
+        ]
+    )  # fmt: skip
+
+
+def outline(mask: Image) -> tuple[float, float, float, float, float]:
+    """Return area, perimeter, circularity and solidity of the largest part, and how many parts there are."""
+    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return (0.0, 0.0, 0.0, 0.0, 0.0)
+    areas = [cv2.contourArea(contour) for contour in contours]
+    largest = max(range(len(areas)), key=areas.__getitem__)
+    area, perimeter = areas[largest], cv2.arcLength(contours[largest], True)
+    hull = cv2.contourArea(cv2.convexHull(contours[largest]))
+    circularity = 4 * math.pi * area / perimeter**2 if perimeter else 0.0
+    return (area / SIDE**2, perimeter / (4 * SIDE), circularity, area / hull if hull else 0.0, len(contours) / 10)
+
+
+def whole(views: Views) -> NDArray[np.float64]:
+    """Return 13 measures of the whole picture: colour of the foreground, sharpness, symmetry, white."""
+    mean, deviation = cv2.meanStdDev(views.lab, mask=views.mask)
+    saturation = cv2.meanStdDev(views.saturation)
+    sharpness = cv2.meanStdDev(cv2.Laplacian(views.grey, cv2.CV_32F))[1]
+    flat = SIDE**2 * 255.0
+    white = cv2.countNonZero(cv2.compare(views.grey, 254, cv2.CMP_GE))
+    edges = cv2.countNonZero(cv2.compare(views.magnitude, _STRONG_EDGE, cv2.CMP_GT))
+    return np.array(
+        [
+            *(mean.ravel() / 255), *(deviation.ravel() / 255),
+            saturation[0][0, 0] / 255, saturation[1][0, 0] / 255, sharpness[0, 0] / 255,
+            cv2.norm(views.grey, cv2.flip(views.grey, 1), cv2.NORM_L1) / flat,
+            cv2.norm(views.grey, cv2.flip(views.grey, 0), cv2.NORM_L1) / flat,
+            white / SIDE**2, edges / SIDE**2,
+        ]
+    )  # fmt: skip
+
+
+def _layout(colours: int) -> tuple[dict[str, slice], tuple[str, ...]]:
+    """Return where each family lies in the vector, and every feature's name."""
+    sizes = {
+        "palette": colours, "hue": 12, "saturation": 8, "value": 8, "entropy": 1, "thumbnail": 75, "edges": 25,
+        "directions": 12, "patterns": 59, "shape": 44, "whole": 13,
+    }  # fmt: skip
+    families: dict[str, slice] = {}
+    names: list[str] = []
+    for family, size in sizes.items():
+        families[family] = slice(len(names), len(names) + size)
+        names += [f"{family}_{number}" for number in range(size)]
+    return families, tuple(names)
