@@ -27,7 +27,8 @@ try:
     from PIL import AvifImagePlugin, ImageOps, TiffImagePlugin  # noqa: F401
 
     _EXTRA = True
-    AvifImagePlugin.DEFAULT_MAX_THREADS = pillow_heif.options.DECODE_THREADS = 0
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.options.DECODE_THREADS = 0  # libde265 starts one nevertheless
 except ImportError:
     _EXTRA = False
 
@@ -51,7 +52,8 @@ _LOSS = re.compile(
     r"|TIFF_Error.*(?:Decod|Using code|Read error|Fill|JPEGLib)",
     re.IGNORECASE,
 )
-_NO_MEMORY = re.compile(r"Insufficient memory|Failed to allocate|OutOfMemory|out of memory")
+_NO_MEMORY = re.compile(r"Insufficient memory|Failed to allocate|out of memory", re.IGNORECASE)
+_LOG_PREFIX = re.compile(r"^\[[^]]*\] global \S+ (?:TIFF_\w+ )?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,8 @@ def _on_white(picture: _Decoded, *, premultiplied: bool) -> _Decoded:
 
 def _refusal(text: str) -> Unreadable:
     """Return what to raise for a decoder that gave up and said so in its own words."""
-    words = "".join(letter if letter.isprintable() else " " for letter in text)
-    return Unreadable("out_of_memory" if _NO_MEMORY.search(text) else "damaged", words.strip()[:_MOST_WORDS])
+    words = "".join(letter if letter.isprintable() else " " for letter in _LOG_PREFIX.sub("", text)[:_MOST_WORDS])
+    return Unreadable("out_of_memory" if _NO_MEMORY.search(text) else "damaged", words.strip())
 
 
 class _Tap:
