@@ -16,7 +16,6 @@ from returnsd.config import Paths
 from returnsd.errors import SpoolError
 from returnsd.records import Decision, Item, Shelf, Verdict
 
-
 STAGING = ".staging"
 """A folder in the queue where the page's process builds items; no id, so the worker passes it over."""
 

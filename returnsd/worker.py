@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -402,7 +403,7 @@ class Worker:
             assert seen is not None
             sha256 = content.sha256 if content is not None else None
             duplicate_of = firsts.get(sha256) if sha256 is not None else None
-            common = {
+            common: dict[str, Any] = {
                 "judged_at": judged_at,
                 "return_id": policy.find_return_id(self.config.return_id_regex, item.file_name),
                 "duplicate_of": duplicate_of,

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -85,7 +86,7 @@ def _see(number: int, picture: bytes, preview_px: int, extractor: Extractor, lim
     return wire.pack_reply(number, wire.SEEN, "", payload, (decoded - started) * 1000, (ended - decoded) * 1000)
 
 
-def _preview(image: NDArray[np.uint8], longest_px: int) -> bytes:
+def _preview(image: NDArray[Any], longest_px: int) -> bytes:
     """Return a JPEG whose longer side is at most that long; a small picture is not enlarged."""
     height, width = image.shape[:2]
     scale = longest_px / max(height, width)

@@ -27,7 +27,9 @@ _WHITE = 240
 _STRONG_EDGE = 200.0
 _MOST = 65_000.0  # float16 ends at 65,504
 
-Image = NDArray[np.uint8]
+Image = NDArray[Any]
+"""Of uint8; its type is as loose as OpenCV's own."""
+
 Vector = NDArray[np.float32]
 
 
@@ -41,8 +43,8 @@ class Views:
     saturation: Image
     value: Image
     grey: Image
-    magnitude: NDArray[np.float32]
-    direction: NDArray[np.float32]
+    magnitude: NDArray[Any]
+    direction: NDArray[Any]
     mask: Image
 
     @classmethod
@@ -153,7 +155,8 @@ def directions(views: Views) -> NDArray[np.float64]:
     """Return the magnitude-weighted shares of 12 gradient directions."""
     bins = (views.direction.ravel() * (12 / (2 * math.pi))).astype(np.intp) % 12
     weights = np.bincount(bins, views.magnitude.ravel(), minlength=12)
-    return weights / max(1.0, float(weights.sum()))
+    shares: NDArray[np.float64] = weights / max(1.0, float(weights.sum()))
+    return shares
 
 
 def _uniform_codes() -> NDArray[np.intp]:
@@ -177,7 +180,8 @@ def local_binary_patterns(grey: Image) -> NDArray[np.float64]:
         neighbour = grey[row : row + height - 2, column : column + width - 2]
         code |= (neighbour >= centre).view(np.uint8) << bit
     counts = np.bincount(_UNIFORM[code.ravel()], minlength=59)
-    return counts / counts.sum()
+    shares: NDArray[np.float64] = counts / counts.sum()
+    return shares
 
 
 def shape(mask: Image) -> NDArray[np.float64]:
@@ -219,8 +223,8 @@ def whole(views: Views) -> NDArray[np.float64]:
     saturation = cv2.meanStdDev(views.saturation)
     sharpness = cv2.meanStdDev(cv2.Laplacian(views.grey, cv2.CV_32F))[1]
     flat = SIDE**2 * 255.0
-    white = cv2.countNonZero(cv2.compare(views.grey, 254, cv2.CMP_GE))
-    edges = cv2.countNonZero(cv2.compare(views.magnitude, _STRONG_EDGE, cv2.CMP_GT))
+    white = cv2.countNonZero(cv2.inRange(views.grey, 254, 255))
+    edges = cv2.countNonZero(cv2.inRange(views.magnitude, _STRONG_EDGE, _MOST))
     return np.array(
         [
             *(mean.ravel() / 255), *(deviation.ravel() / 255),

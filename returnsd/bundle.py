@@ -1,0 +1,196 @@
+"""A model with all it needs, as a directory: a card, arrays without pickle, and one known picture to test it by.
+
+Loading verifies every file by its SHA-256 and every array by its form. A bundle says with calibrated probabilities
+what a vector of features shows; what follows from that is policy.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from returnsd.errors import BundleError
+from returnsd.forest import Forest, Probabilities
+
+FORMAT = 1
+EMBEDDED = Path(__file__).parent / "bundles"
+CARD = "card.json"
+FILES = ("forest.npz", "features.npz", "calibration.npz", "known.png", "known.npz")
+
+KNOWN_TOLERANCE = 0.02
+"""How far a probability of the known picture may be off: processors differ in the last bits, models do not."""
+
+_MOST_BYTES = 200 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the model said of pictures that training never saw, after calibration; each (n,)."""
+
+    confidence: NDArray[np.float64]
+    correct: NDArray[np.bool_]
+    true_probability: NDArray[np.float64]
+    probabilities: Probabilities
+    truth: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A loaded bundle."""
+
+    directory: Path
+    card: Mapping[str, Any]
+    id: str
+    categories: tuple[str, ...]
+    forest: Forest
+    calibration: Calibration
+    known_picture: bytes
+    known_probabilities: Probabilities
+
+    @classmethod
+    def load(cls, directory: Path) -> "Bundle":
+        """Read and verify a bundle; BundleError names the file and the remedy."""
+        card_bytes = _read(directory, CARD)
+        card = _parse_card(directory, card_bytes)
+        files = {name: _verified(directory, name, card) for name in FILES}
+        categories = tuple(card["categories"])
+        features = int(card["features"]["count"])
+        known = _arrays(directory, "known.npz", files, ("probabilities",))
+        try:
+            forest = Forest(_arrays(directory, "forest.npz", files, ()), len(categories), features)
+        except BundleError as error:
+            raise BundleError(f"{directory / 'forest.npz'}: {error}") from error
+        return cls(
+            directory=directory,
+            card=card,
+            id=f"{card['name']}-{card['version']}+{hashlib.sha256(card_bytes).hexdigest()[:8]}",
+            categories=categories,
+            forest=forest,
+            calibration=_calibration(directory, files, len(categories)),
+            known_picture=files["known.png"],
+            known_probabilities=known["probabilities"],
+        )
+
+    def predict_proba(self, rows: NDArray[np.float32]) -> Probabilities:
+        """Return (n, categories) calibrated probabilities for (n, features) rows; each row sums to 1."""
+        return calibrated(self.forest.predict_proba(rows), self.card["calibration"])
+
+    def check_known(self, features: NDArray[np.float32]) -> None:
+        """BundleError if this machine's features of the known picture lead to other probabilities than known."""
+        found = self.predict_proba(features[np.newaxis])[0]
+        worst = float(np.abs(found - self.known_probabilities).max())
+        if worst > KNOWN_TOLERANCE:
+            raise BundleError(
+                f"{self.directory}: this machine sees the known picture differently (by {worst:.3f}):"
+                " install the library versions of constraints.txt, or train the bundle again here"
+            )
+
+
+def calibrated(probabilities: Probabilities, settings: Mapping[str, Any]) -> Probabilities:
+    """Return probabilities sharpened or softened by a temperature (Guo et al., 2017), rows summing to 1.
+
+    p becomes (p + smoothing) ** (1 / temperature), normalised; both numbers were chosen on validation data.
+    """
+    powers = (probabilities + float(settings["smoothing"])) ** (1.0 / float(settings["temperature"]))
+    rows: Probabilities = powers / powers.sum(axis=1, keepdims=True)
+    return rows
+
+
+# --- finding bundles
+
+
+def list_bundles(search: Sequence[Path]) -> list[Path]:
+    """Return the directories of all bundles in these folders, then the embedded ones; a name counts once."""
+    found: dict[str, Path] = {}
+    for folder in (*search, EMBEDDED):
+        for card in sorted(folder.glob(f"*/{CARD}")):
+            found.setdefault(card.parent.name, card.parent)
+    return list(found.values())
+
+
+def find_bundle(name_or_path: str, search: Sequence[Path]) -> Path:
+    """Return the directory of a bundle given by path, or by name; BundleError lists the names there are."""
+    if "/" in name_or_path:
+        if (Path(name_or_path) / CARD).exists():
+            return Path(name_or_path)
+        raise BundleError(f"{name_or_path}: there is no bundle (no {CARD}): give the directory that training left")
+    known = {path.name: path for path in list_bundles(search)}
+    if name_or_path not in known:
+        places = ", ".join(str(folder) for folder in search)
+        raise BundleError(f"no bundle is called {name_or_path!r}: there are {', '.join(known)}; looked in {places}")
+    return known[name_or_path]
+
+
+# --- reading with suspicion
+
+
+def _read(directory: Path, name: str) -> bytes:
+    path = directory / name
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise BundleError(f"{path} is too large to be part of a bundle")
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}): get the bundle again") from error
+
+
+def _parse_card(directory: Path, data: bytes) -> Mapping[str, Any]:
+    path = directory / CARD
+    try:
+        card = json.loads(data)
+        version = card["format"]
+        faults = [
+            key for key in ("name", "version", "categories", "features", "calibration", "files") if key not in card
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is no card of a bundle: {error}") from error
+    if version != FORMAT:
+        raise BundleError(f"{path}: format {version}, this returnsd reads {FORMAT}: use the returnsd that made it")
+    if faults:
+        raise BundleError(f"{path} lacks {', '.join(faults)}: get the bundle again")
+    categories = card["categories"]
+    if not categories or len(set(categories)) != len(categories) or not all(isinstance(c, str) for c in categories):
+        raise BundleError(f"{path}: categories must be different names, at least one")
+    return dict(card)
+
+
+def _verified(directory: Path, name: str, card: Mapping[str, Any]) -> bytes:
+    data = _read(directory, name)
+    if hashlib.sha256(data).hexdigest() != card["files"].get(name):
+        raise BundleError(f"{directory / name} is damaged (its SHA-256 is not the card's): get the bundle again")
+    return data
+
+
+def _arrays(
+    directory: Path, name: str, files: Mapping[str, bytes], wanted: Sequence[str]
+) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(io.BytesIO(files[name]), allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise BundleError(f"{directory / name} holds no plain arrays ({error}): get the bundle again") from error
+    missing = [key for key in wanted if key not in arrays]
+    if missing:
+        raise BundleError(f"{directory / name} lacks {', '.join(missing)}: get the bundle again")
+    return arrays
+
+
+def _calibration(directory: Path, files: Mapping[str, bytes], classes: int) -> Calibration:
+    arrays = _arrays(directory, "calibration.npz", files, ("probabilities", "truth"))
+    probabilities = arrays["probabilities"].astype(np.float64)
+    truth = arrays["truth"].astype(np.int64)
+    if probabilities.shape != (len(truth), classes) or (len(truth) and int(truth.max()) >= classes):
+        raise BundleError(f"{directory / 'calibration.npz'} does not fit the card: get the bundle again")
+    return Calibration(
+        confidence=probabilities.max(axis=1, initial=0.0),
+        correct=probabilities.argmax(axis=1) == truth if len(truth) else np.empty(0, np.bool_),
+        true_probability=probabilities[np.arange(len(truth)), truth],
+        probabilities=probabilities,
+        truth=truth,
+    )
