@@ -6,7 +6,6 @@ settle_s, is plain, readable and ours alone, nobody has it open for writing (whe
 bytes are structurally whole. One that stays unchanged but not whole is offered after patience_s, to be rejected.
 """
 
-import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -243,11 +242,11 @@ class Inbox:
             return False
         if size_bytes > self._limit_bytes:
             return True
-        with mmap.mmap(descriptor, 0, prot=mmap.PROT_READ) as data:
-            try:
-                formats.inspect(data)
-            except Unreadable as finding:
-                return finding.reason not in _MAY_BECOME_WHOLE
+        try:
+            # read, not mapped: a file that its writer cuts short under a map would kill us (SIGBUS)
+            formats.inspect(os.pread(descriptor, size_bytes, 0))
+        except Unreadable as finding:
+            return finding.reason not in _MAY_BECOME_WHOLE
         return True
 
     def _hold(self, path: str, sighting: Sighting, why: str, now: float) -> bool:

@@ -185,7 +185,7 @@ class Worker:
         reason = problem_name(error)
         self._pauses += 1
         self._paused_until = now + min(30.0, 2.0 ** min(self._pauses, 5) / 2)
-        self._healed = False
+        self._healed = self._queue_empty = False
         self.tally.problem = reason
         self.tally.last_error = str(error)
         if self._pauses == 1 or self._pauses % 20 == 0:

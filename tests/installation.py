@@ -72,6 +72,7 @@ class Installation:
         log = logs.get_logger("test")
         self.worker = Worker(self.config, self.spool, self.ledger, inbox, doorbell, pool, self.model, log, now=now)
         self.time = 0.0
+        self.closed = False
 
     def drop(self, name: str, data: bytes) -> Path:
         """Put a file into the inbox."""
@@ -104,7 +105,10 @@ class Installation:
         return found[0]
 
     def close(self) -> None:
-        """Give back what is open."""
+        """Give back what is open; once is enough."""
+        if self.closed:
+            return
+        self.closed = True
         self.worker.forget()
         self.worker.doorbell.close()
         self.ledger.close()

@@ -33,7 +33,6 @@ _MOST_FAILED_STARTS = 5
 _ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
-    "OPENCV_LOG_LEVEL": "ERROR",
     "MALLOC_ARENA_MAX": "1",
 }
 
@@ -111,6 +110,12 @@ class Pool:
         :param pixels_mp: largest picture decoded, in megapixels.
         :param attempts: how often a picture is tried that kills its decoder or takes too long.
         """
+        self._environment = {
+            **os.environ,
+            **_ENVIRONMENT,
+            "OPENCV_IO_MAX_IMAGE_PIXELS": str(pixels_mp * 1_000_000),  # behind our own check of the header
+        }
+        self._environment.pop("OPENCV_LOG_LEVEL", None)  # some losses are told in that log alone
         self._arguments = [str(bundle), str(decode_s), str(pixels_mp)]
         self._workers = workers
         self._decode_s = decode_s
@@ -294,7 +299,7 @@ class Pool:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, **_ENVIRONMENT},
+                env=self._environment,
             )
         return _Decoder(process, ours, time.monotonic())
 
