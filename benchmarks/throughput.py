@@ -12,10 +12,10 @@ COUNT = 3000
 FORMER = 20
 
 CONFIG = """
-watch: {{settle_s: 0.0, rescan_s: 0.5}}
+watch: {{settle_s: 0.0}}
 model: {{bundle: {bundle}}}
 workers: 1
-log: {{level: warning, format: json}}
+log: {{format: json}}
 keep: {{rejected_days: null}}
 """
 

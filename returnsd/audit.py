@@ -140,12 +140,8 @@ def _check_bytes(report: Report, verdict: Verdict, path: Path) -> None:
 
 
 def _queued_file(spool: Spool, wanted_id: str) -> Path | None:
-    folder = spool.paths.queue / wanted_id
-    try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
-        return None
-    return folder / names[0] if names else None
+    found = spool.find_queued(wanted_id)
+    return None if found is None else found.path
 
 
 def _check_unjudged(report: Report, spool: Spool, ledger: Ledger) -> None:

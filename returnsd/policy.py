@@ -7,10 +7,11 @@ calibration set and the operator's demand into the two numbers a `Rule` judges b
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache
 from pathlib import PurePath
 
 import numpy as np
@@ -53,10 +54,14 @@ def unchanged(first: Sighting, now: Sighting) -> bool:
     return (first.inode, first.size, first.mtime_ns) == (now.inode, now.size, now.mtime_ns)
 
 
-def ignored(name: str, patterns: Iterable[str]) -> bool:
+def ignored(name: str, patterns: tuple[str, ...]) -> bool:
     """Say whether a file name matches one of the patterns that mark a file as not meant for us (yet)."""
-    lower = name.lower()
-    return any(fnmatchcase(lower, pattern.lower()) for pattern in patterns)
+    return _any_of(patterns).match(name.lower()) is not None
+
+
+@cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")
 
 
 def fair_share(ready: Sequence[str], newest: Sequence[str], places: int) -> list[str]:

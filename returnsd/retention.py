@@ -23,7 +23,7 @@ class Retention:
         """Look first some time after the start, not in its way."""
         self._spool = spool
         self._ledger = ledger
-        self._log = log
+        self.log = log
         self._next: float | None = None
 
     def step(self, now: float, keep: Keep) -> None:
@@ -49,5 +49,5 @@ class Retention:
             for place in self._spool.expected_places(verdict, decision):
                 with suppress(FileNotFoundError):
                     place.unlink()
-            self._log.info("item_expired", item=verdict.item_id, shelf=shelf.value)
+            self.log.info("item_expired", item=verdict.item_id, shelf=shelf.value)
         return len(items)

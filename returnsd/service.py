@@ -100,7 +100,7 @@ class Service:
         :param read_config: reads the configuration, now and at every reload; may raise ConfigError.
         :param listening: whether to listen to file events (not for one batch).
         """
-        self.log = logs.get_logger("returnsd")
+        self.log = _bound_logger()
         self.stopping = False
         self.reload_requested = False
         self._read_config = read_config
@@ -253,6 +253,7 @@ class Service:
         self.pool = self.worker.pool = pool
         old.stop()
         logs.configure(config.log.level, config.log.format)
+        self.log = self.worker.log = self.retention.log = _bound_logger()
         self.worker.reconfigure(config, model)
 
     def _say_nothing_is_archived(self) -> None:
@@ -301,6 +302,12 @@ class Service:
             "problem": worker.tally.problem,
             "last_error": worker.tally.last_error,
         }
+
+
+def _bound_logger() -> logs.Logger:
+    # bound once: an unbound one looks up the configuration at every event, 20 microseconds each
+    bound: logs.Logger = logs.get_logger("returnsd").bind()
+    return bound
 
 
 def without_events(config: Config) -> Config:

@@ -82,6 +82,6 @@ def _count_files(folder: Path) -> int:
 
 def _count_queued(queue: Path) -> int:
     try:
-        return sum(item_id.is_valid(name) for name in os.listdir(queue))
+        return sum(item_id.is_valid(name[: item_id.LENGTH]) for name in os.listdir(queue))
     except FileNotFoundError:
         return 0

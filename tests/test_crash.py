@@ -180,7 +180,7 @@ def test_killed_at_every_point_nothing_is_lost_or_doubled(pristine: Trial, base:
         except AssertionError as error:
             raise AssertionError(f"killed at point {points}") from error
 
-    assert points > 60, "two pictures cannot take fewer durable effects"
+    assert points > 45, "two pictures cannot take fewer durable effects"
 
 
 def test_killed_again_during_the_restart_nothing_is_lost_or_doubled(pristine: Trial, base: Path) -> None:

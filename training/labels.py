@@ -22,7 +22,9 @@ class Labelled:
     label: str
 
 
-def read(source: Path, csv_file: Path | None, image_column: str, label_column: str) -> tuple[list[Labelled], list[str]]:
+def read(
+    source: Path, csv_file: Path | None, image_column: str, label_column: str
+) -> tuple[list[Labelled], list[str]]:
     """Return the labelled pictures of a folder, and a line for each that is missing.
 
     :param source: a folder of pictures that `csv_file` names, or, without one, a folder with a folder a category.
@@ -44,9 +46,7 @@ def _folders(source: Path) -> Iterator[Labelled]:
                 yield Labelled(path, folder.name)
 
 
-def _table(
-    source: Path, csv_file: Path, image_column: str, label_column: str
-) -> tuple[list[Labelled], list[str]]:
+def _table(source: Path, csv_file: Path, image_column: str, label_column: str) -> tuple[list[Labelled], list[str]]:
     try:
         with csv_file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)

@@ -143,6 +143,8 @@ def read(path: Path) -> list[Entry]:
 def summary(entries: Sequence[Entry]) -> list[str]:
     """Return what was kept and what was left out, a line each."""
     splits = Counter(entry.split for entry in entries if entry.split)
-    lines = [f"{len(entries)} pictures, {sum(splits.values())} kept: " + ", ".join(f"{s} {splits[s]}" for s in SPLITS)]
+    lines = [
+        f"{len(entries)} pictures, {sum(splits.values())} kept: " + ", ".join(f"{s} {splits[s]}" for s in SPLITS)
+    ]
     why = Counter(entry.left_out.split(":")[0] for entry in entries if entry.left_out)
     return lines + [f"left out: {count} {reason}" for reason, count in why.most_common()]

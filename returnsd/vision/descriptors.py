@@ -1,12 +1,13 @@
 """Local descriptors: what small squares all over the picture look like, at several sizes.
 
 Gradient descriptors after Lowe (2004), dense and without rotation: 4x4 cells of 8 directions. Colour descriptors
-after Clinchant et al. (2007): 4x4 cells of the mean and deviation of Lab. Cells are sums over an integral picture,
-so that a size costs the same whatever it is.
+after Clinchant et al. (2007): 4x4 cells of the mean and deviation of Lab. Cells are box-filtered, so that
+a size costs the same whatever it is.
 """
 
 import math
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,89 +29,78 @@ def gradients(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
 
     :param sizes: of one cell in pixels; a square has 4x4 cells.
     """
-    integral = _integral(_direction_maps(views))
-    lab = cv2.integral(views.lab)
+    maps = _direction_maps(views)
     described, placed = [], []
     for size in sizes:
-        cells = _cell_sums(integral, size)
+        cells = _cells(maps, size)
         norm = np.sqrt(np.einsum("nd,nd->n", cells, cells))
-        kept = norm > _FLAT * size
-        unit = cells[kept] / norm[kept, np.newaxis]
+        kept = np.flatnonzero(norm > _FLAT * size)
+        unit = cells[kept]
+        unit *= (1.0 / norm[kept])[:, np.newaxis]
         np.clip(unit, 0.0, _CLIP, out=unit)
-        unit /= np.maximum(unit.sum(axis=1, keepdims=True), 1e-6)
+        unit *= (1.0 / np.maximum(unit.sum(axis=1), 1e-6))[:, np.newaxis]
         described.append(np.sqrt(unit, out=unit))  # square roots of shares: Hellinger's distance
-        placed.append(_places(lab, size)[kept])
+        placed.append(_places(views.lab, size)[kept])
     return np.concatenate(described), np.concatenate(placed)
 
 
 def colours(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
     """Return (n, 96) descriptors, mean and deviation of Lab in 4x4 cells, and (n, 5) as `gradients` does."""
     lab = views.lab.astype(np.float32) / 255.0
-    maps = np.concatenate([lab, lab * lab], axis=2).transpose(2, 0, 1)
-    integral = _integral(maps)
-    whole = cv2.integral(views.lab)
+    maps = np.concatenate([lab, lab * lab], axis=2)
     described, placed = [], []
     for size in sizes:
-        sums = _cell_sums(integral, size).reshape(-1, _CELLS * _CELLS, 6) / (size * size)
+        sums = _cells(maps, size).reshape(-1, _CELLS * _CELLS, 6)
+        sums *= np.float32(1.0 / (size * size))
         mean = sums[:, :, :3]
         deviation = np.sqrt(np.maximum(sums[:, :, 3:] - mean * mean, 0.0))
-        cells = np.concatenate([mean, deviation], axis=2).reshape(len(sums), -1)
-        busy = deviation.sum(axis=(1, 2)) > 0.3
-        described.append(cells[busy])
-        placed.append(_places(whole, size)[busy])
+        busy = np.flatnonzero(deviation.sum(axis=(1, 2)) > 0.3)
+        cells = np.concatenate([mean[busy], deviation[busy]], axis=2)
+        described.append(cells.reshape(len(busy), -1))
+        placed.append(_places(views.lab, size)[busy])
     return np.concatenate(described), np.concatenate(placed)
 
 
 def _direction_maps(views: Views) -> Matrix:
-    """Return (8, 100, 100): each pixel's gradient magnitude shared between the two nearest directions."""
+    """Return (100, 100, 8): each pixel's gradient magnitude shared between the two nearest directions."""
     position = views.direction.ravel() * (DIRECTIONS / (2 * math.pi))
     lower = position.astype(np.int32)
     share = position - lower
     magnitude = views.magnitude.ravel()
     pixel = _pixels()
-    maps = np.zeros(DIRECTIONS * SIDE * SIDE, np.float32)
-    maps[(lower % DIRECTIONS) * (SIDE * SIDE) + pixel] = magnitude * (1 - share)
-    maps[((lower + 1) % DIRECTIONS) * (SIDE * SIDE) + pixel] = magnitude * share
-    return maps.reshape(DIRECTIONS, SIDE, SIDE)
+    maps = np.zeros(SIDE * SIDE * DIRECTIONS, np.float32)
+    maps[pixel + lower % DIRECTIONS] = magnitude * (1 - share)
+    maps[pixel + (lower + 1) % DIRECTIONS] = magnitude * share
+    return maps.reshape(SIDE, SIDE, DIRECTIONS)
 
 
 @cache
 def _pixels() -> NDArray[np.int32]:
-    return np.arange(SIDE * SIDE, dtype=np.int32)
-
-
-def _integral(maps: Matrix) -> NDArray[np.float64]:
-    """Return (101, 101, channels) sums of all above and left."""
-    sums = np.zeros((SIDE + 1, SIDE + 1, len(maps)))
-    for channel, one in enumerate(maps):
-        sums[:, :, channel] = cv2.integral(one, sdepth=cv2.CV_64F)
-    return sums
+    return np.arange(0, SIDE * SIDE * DIRECTIONS, DIRECTIONS, dtype=np.int32)
 
 
 @cache
-def _edges(size: int) -> NDArray[np.intp]:
-    """Return (squares, 5): where the cells of each square along one axis begin and end."""
+def _corners(size: int) -> NDArray[np.intp]:
+    """Return (squares, 16): the pixel where each cell of each square begins."""
     first = np.arange(0, SIDE - _CELLS * size + 1, STEP)
-    return first[:, np.newaxis] + size * np.arange(_CELLS + 1)
+    axis = first[:, np.newaxis] + size * np.arange(_CELLS)
+    return (axis[:, np.newaxis, :, np.newaxis] * SIDE + axis[np.newaxis, :, np.newaxis, :]).reshape(-1, 16)
 
 
-def _cell_sums(integral: NDArray[np.float64], size: int) -> Matrix:
+def _cells(maps: NDArray[Any], size: int) -> Matrix:
     """Return (squares, 4 * 4 * channels) sums of the cells of every square."""
-    edges = _edges(size)
-    count, channels = len(edges), integral.shape[2]
-    rows = integral[edges]  # (squares, 5, 101, channels)
-    bands = rows[:, 1:] - rows[:, :-1]
-    corners = bands[:, :, edges]  # (squares, 4, squares, 5, channels)
-    cells = corners[:, :, :, 1:] - corners[:, :, :, :-1]
-    return cells.transpose(0, 2, 1, 3, 4).astype(np.float32).reshape(count * count, -1)
+    sums = cv2.boxFilter(maps, cv2.CV_32F, (size, size), anchor=(0, 0), normalize=False)
+    taken: Matrix = np.take(sums.reshape(SIDE * SIDE, -1), _corners(size), axis=0)
+    return taken.reshape(len(taken), -1)
 
 
-def _places(lab: NDArray[np.int32], size: int) -> Matrix:
+def _places(lab: NDArray[Any], size: int) -> Matrix:
     """Return (squares, 5): the middle of each square, -0.5 to 0.5, and its mean Lab, 0 to 1."""
-    edges = _edges(size)
-    first, last = edges[:, 0], edges[:, -1]
-    sums = lab[last][:, last] - lab[first][:, last] - lab[last][:, first] + lab[first][:, first]
-    mean = sums.reshape(-1, 3) / np.float32(255 * (_CELLS * size) ** 2)
-    middle = (first + last) / (2 * SIDE) - 0.5
-    y, x = np.meshgrid(middle, middle, indexing="ij")
-    return np.column_stack([x.ravel(), y.ravel(), mean]).astype(np.float32)
+    side = _CELLS * size
+    means = cv2.boxFilter(lab, cv2.CV_32F, (side, side), anchor=(0, 0)).reshape(SIDE * SIDE, 3)
+    first = _corners(size)[:, 0]
+    places = np.empty((len(first), 5), np.float32)
+    places[:, 0] = (first % SIDE + side / 2) / SIDE - 0.5
+    places[:, 1] = (first // SIDE + side / 2) / SIDE - 0.5
+    np.multiply(means[first], np.float32(1 / 255), out=places[:, 2:])
+    return places

@@ -35,9 +35,12 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The conversions of one canvas that several families look at, each (100, 100)."""
+    """The conversions of one canvas that several families look at, each (100, 100).
 
-    bgr: Image
+    `cells` is each pixel's cell of the 16x16x16 cube of B, G, R; `mask` is 255 where the foreground is.
+    """
+
+    cells: Image
     lab: Image
     hue: Image
     saturation: Image
@@ -55,12 +58,13 @@ class Views:
         gx = cv2.Sobel(grey, cv2.CV_32F, 1, 0)
         gy = cv2.Sobel(grey, cv2.CV_32F, 0, 1)
         magnitude, direction = cv2.cartToPolar(gx, gy)
-        blue, green, red = cv2.split(canvas)
+        blue, green, red = (np.asarray(channel, np.uint8) for channel in cv2.split(canvas))
         darkest = cv2.min(cv2.min(blue, green), red)
         mask = cv2.threshold(darkest, _WHITE - 1, 255, cv2.THRESH_BINARY_INV)[1]
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _KERNEL)
         lab = cv2.cvtColor(canvas, cv2.COLOR_BGR2LAB)
-        return cls(canvas, lab, hue, saturation, value, grey, magnitude, direction, mask)
+        cells = ((blue >> 4).astype(np.uint16) << 8) | (green & 0xF0) | (red >> 4)
+        return cls(cells, lab, hue, saturation, value, grey, magnitude, direction, mask)
 
 
 class Extractor:
@@ -112,23 +116,24 @@ class Extractor:
 
     def _colour(self, views: Views) -> list[NDArray[Any]]:
         """Palette, hue, saturation and value histograms, square roots of shares; and the palette's entropy."""
-        cells = (views.bgr >> 4).astype(np.uint16)
-        cell = (cells[:, :, 0] << 8) | (cells[:, :, 1] << 4) | cells[:, :, 2]
-        inside = views.mask.ravel() > 0
-        counts = np.bincount(self._palette[cell.ravel()[inside]], minlength=self._colours).astype(np.float32)
+        inside = views.cells[views.mask > 0]
+        counts = np.bincount(self._palette[inside], minlength=self._colours).astype(np.float32)
         share = counts / max(1.0, float(counts.sum()))
         entropy = -float((share * np.log2(np.maximum(share, 1e-9))).sum())
-        hue = np.bincount(views.hue.ravel() // 15, views.saturation.ravel(), minlength=12)[:12]
+        coloured = cv2.calcHist([views.hue, views.saturation], [0, 1], None, [12, 16], [0, 180, 0, 256])
+        hue = coloured @ _SATURATION_OF_BIN
+        pixels = np.float32(SIDE**2)
         return [
             np.sqrt(share),
-            np.sqrt(hue / max(1.0, hue.sum())),
-            np.sqrt(np.bincount(views.saturation.ravel() >> 5, minlength=8) / SIDE**2),
-            np.sqrt(np.bincount(views.value.ravel() >> 5, minlength=8) / SIDE**2),
+            np.sqrt(hue / max(1.0, float(hue.sum()))),
+            np.sqrt(cv2.calcHist([views.saturation], [0], None, [8], [0, 256]).ravel() / pixels),
+            np.sqrt(cv2.calcHist([views.value], [0], None, [8], [0, 256]).ravel() / pixels),
             np.array([entropy]),
         ]
 
 
 _KERNEL = np.ones((3, 3), np.uint8)
+_SATURATION_OF_BIN = np.arange(8, 256, 16, dtype=np.float32)
 
 
 def canvas(image: Image) -> Image:
@@ -173,13 +178,14 @@ _NEIGHBOURS = ((0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0))
 
 def local_binary_patterns(grey: Image) -> NDArray[np.float64]:
     """Return the shares of 59 uniform local binary patterns (Ojala, Pietikainen, Maenpaa, 2002), radius 1."""
-    height, width = grey.shape
-    centre = grey[1:-1, 1:-1]
-    code = np.zeros((height - 2, width - 2), np.uint8)
+    centre = np.ascontiguousarray(grey[1:-1, 1:-1])
+    height, width = centre.shape
+    code = np.zeros(centre.shape, np.uint8)
     for bit, (row, column) in enumerate(_NEIGHBOURS):
-        neighbour = grey[row : row + height - 2, column : column + width - 2]
-        code |= (neighbour >= centre).view(np.uint8) << bit
-    counts = np.bincount(_UNIFORM[code.ravel()], minlength=59)
+        above = cv2.compare(grey[row : row + height, column : column + width], centre, cv2.CMP_GE)
+        code |= np.asarray(above, np.uint8) & (1 << bit)
+    codes = cv2.calcHist([code], [0], None, [256], [0, 256]).ravel()
+    counts = np.bincount(_UNIFORM, codes, minlength=59)
     shares: NDArray[np.float64] = counts / counts.sum()
     return shares
 
