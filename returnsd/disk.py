@@ -117,6 +117,8 @@ def read(descriptor: int, limit_bytes: int) -> Content:
         offset += len(part)
         if offset > limit_bytes:  # it grew while we read
             return Content(None, _hash(descriptor), mark)
+        if offset == mark.size:  # if it grows later, its mark tells
+            break
     data = parts[0] if len(parts) == 1 else b"".join(parts)
     return Content(data, hashlib.sha256(data).hexdigest(), mark)
 

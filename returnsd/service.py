@@ -36,6 +36,7 @@ from returnsd.worker import Model, Worker
 _DRAIN_S = 3.0
 _TELL_S = 2.0
 _KNOWN_S = 30.0
+_NAP_S = 0.004
 
 
 def bundle_folders(config: Config) -> list[Path]:
@@ -168,6 +169,10 @@ class Service:
         return worked
 
     def _wait(self, now: float) -> None:
+        if self.pool.outstanding > 4 * self.worker.config.workers:
+            # Far from the end of a batch: to wake for every picture would cost a third of what judging it costs.
+            time.sleep(_NAP_S)
+            return
         poll = select.poll()
         poll.register(self.worker.doorbell.fileno(), select.POLLIN)
         for descriptor in self.pool.filenos():
