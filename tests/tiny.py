@@ -10,6 +10,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from returnsd.bundle import calibrated
 from returnsd.forest import Forest
+from returnsd.vision.decode import DecodeLimits, decode
 from returnsd.vision.features import FEATURE_VERSION, Extractor
 from training.export import forest_arrays, write_bundle
 
@@ -55,7 +56,8 @@ def tiny_bundle(folder: Path, categories: tuple[str, ...] = CATEGORIES, name: st
     settings["count"] = len(extractor.names)
 
     def seen(seeds: range) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        rows = [extractor(tiny_picture(category, seed)) for category in categories for seed in seeds]
+        pictures = [tiny_jpeg(category, seed) for category in categories for seed in seeds]
+        rows = [extractor(decode(picture, DecodeLimits())) for picture in pictures]
         return np.stack(rows), np.repeat(np.arange(len(categories)), len(seeds))
 
     rows, truth = seen(range(10_000, 10_000 + _TRAINING))

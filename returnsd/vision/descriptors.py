@@ -29,7 +29,7 @@ def gradients(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
 
     :param sizes: of one cell in pixels; a square has 4x4 cells.
     """
-    maps = _direction_maps(views)
+    maps = direction_maps(views)
     described, placed = [], []
     for size in sizes:
         cells = _cells(maps, size)
@@ -61,7 +61,7 @@ def colours(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
     return np.concatenate(described), np.concatenate(placed)
 
 
-def _direction_maps(views: Views) -> Matrix:
+def direction_maps(views: Views) -> Matrix:
     """Return (100, 100, 8): each pixel's gradient magnitude shared between the two nearest directions."""
     position = views.direction.ravel() * (DIRECTIONS / (2 * math.pi))
     lower = position.astype(np.int32)
