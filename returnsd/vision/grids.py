@@ -1,7 +1,7 @@
 """What is where: long vectors of coarse grids over the picture, made to be weighed by a linear score.
 
-Histograms of oriented gradients (Dalal, Triggs, 2005) at three cell sizes, palette and pattern histograms by region,
-and a small picture.
+Histograms of oriented gradients (Dalal, Triggs, 2005) at three cell sizes, palette histograms by region, and a
+small picture.
 """
 
 from functools import cache
@@ -62,7 +62,8 @@ def _area_weights(cells: int) -> NDArray[np.float32]:
     edges = np.linspace(0, SIDE, cells + 1)
     pixel = np.arange(SIDE)
     overlap = np.minimum(edges[1:, np.newaxis], pixel + 1) - np.maximum(edges[:-1, np.newaxis], pixel)
-    return (np.maximum(overlap, 0) * cells / SIDE).astype(np.float32)
+    weights: NDArray[np.float32] = (np.maximum(overlap, 0) * cells / SIDE).astype(np.float32)
+    return weights
 
 
 @cache
