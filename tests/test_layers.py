@@ -20,7 +20,8 @@ LAYERS = [
     ["service"],
     ["worker"],
     ["review", "retention", "status", "audit"],
-    ["inbox", "doorbell", "spool", "results", "bundle"],
+    ["inbox", "doorbell", "spool", "results", "bundle", "figures"],
+    ["history"],
     ["ledger"],
     ["forest", "vision"],
     ["disk", "sdnotify", "logs", "metrics", "progress"],
@@ -31,7 +32,8 @@ LAYERS = [
     [""],  # returnsd/__init__.py
 ]
 # Inside vision the same holds from left to right.
-VISION = ["decoder", "pool", "wire", "jail", "decode", "features", "formats", ""]
+VISION = ["decoder", "pool", "wire", "jail", "decode", "extractor", "grids", "fisher", "scores", "descriptors"]
+VISION += ["features", "formats", ""]
 
 PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest"}
 IMPURE = {"asyncio", "ctypes", "fcntl", "glob", "logging", "mmap", "multiprocessing", "os", "random", "secrets"}
