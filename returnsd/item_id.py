@@ -11,7 +11,7 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LENGTH = 26
-PATTERN = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+PATTERN = re.compile(r"[0-6][0-9A-HJKMNP-TV-Z]{25}")  # a 7 leads past the year 9999
 
 
 def new(received_at: datetime, entropy: bytes) -> str:
