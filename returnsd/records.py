@@ -6,6 +6,7 @@ Python decodes them from the file system (bytes that are no UTF-8 become surroga
 
 import csv
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,8 +111,9 @@ DECISION_COLUMNS = (
 )  # fmt: skip
 
 SHORTLIST_SEPARATOR = "|"
-# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, CSV injection).
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, CSV injection). Where it takes ; or
+# the tab for the separator too, a cell of its own begins in the middle of one of ours.
+_FORMULA_START = re.compile(r"""(^|[;\t\r\n])(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n])""")
 
 
 def verdict_cells(verdict: Verdict) -> list[str]:
@@ -171,8 +173,7 @@ def printable(name: str) -> str:
 
 def _text(value: str | None) -> str:
     """Return a cell that no spreadsheet will run."""
-    text = printable(value or "").replace("\0", "\\0")
-    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+    return _FORMULA_START.sub(r"\1'", printable(value or "").replace("\0", "\\0"))
 
 
 def _probability(value: float | None) -> str:
