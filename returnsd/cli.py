@@ -14,10 +14,11 @@ from pathlib import Path
 
 import returnsd
 from returnsd import config as configuration
-from returnsd import disk, item_id, logs, nightly, progress, review, status
+from returnsd import disk, doctor, item_id, logs, nightly, progress, review, status
 from returnsd.audit import audit
 from returnsd.classify import Answer, classify
 from returnsd.config import Config
+from returnsd.diagnosis import FAULT
 from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolError
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.models import check_bundle, describe, list_lines
@@ -163,6 +164,19 @@ def _audit(asked: argparse.Namespace) -> int:
             print(f"FAULT: {fault}")
         print("clean: nothing is lost, nothing is doubled" if report.clean else f"{report.fault_count} faults")
     return 0 if report.clean else 1
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    faults = 0
+    told = []
+    for finding in doctor.examine(_read_config(asked), _config_file(asked)):
+        faults += finding.level == FAULT
+        told.append(finding.as_json())
+        if not asked.json:
+            print("\n".join(finding.lines()), flush=True)
+    if asked.json:
+        print(json.dumps(told, indent=2))
+    return 1 if faults else 0
 
 
 def _rebuild_results(asked: argparse.Namespace) -> int:
@@ -353,6 +367,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--quick", action="store_true", help="do not read the pictures themselves")
     _json(check)
+
+    _json(
+        _add(
+            commands,
+            "doctor",
+            _doctor,
+            "look at this installation and machine, and say what to do",
+            "Permissions, file systems, space, limits, clock, ledger, model, units. Changes nothing."
+            " Exit code 1 if anything keeps pictures from being judged.",
+        )
+    )
 
     rebuild = _add(
         commands,

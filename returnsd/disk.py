@@ -85,6 +85,21 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def place_of(path: Path) -> tuple[int, int]:
+    """Return (device, mount): files are renamed only between folders where both are the same.
+
+    The device alone does not tell: two bind mounts of one file system refuse a rename between them (EXDEV), and
+    systemd makes such mounts, one for each path of ReadWritePaths=.
+    """
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        device = os.fstat(descriptor).st_dev
+        lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    finally:
+        os.close(descriptor)
+    return device, next((int(line.split()[1]) for line in lines if line.startswith("mnt_id:")), 0)
+
+
 def open_regular(path: Path) -> int:
     """Open a plain file for reading; Unreadable if it is anything else or has a second name.
 

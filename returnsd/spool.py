@@ -45,10 +45,11 @@ class Spool:
     def check_same_filesystem(self, *folders: Path) -> None:
         """SpoolError if a file could not be renamed from the queue to these folders or back."""
         for folder in folders:
-            if folder.stat().st_dev != self.paths.queue.stat().st_dev:
+            if disk.place_of(folder) != disk.place_of(self.paths.queue):
                 raise SpoolError(
                     f"inbox and spool must share a file system: {folder}, {self.paths.queue}:"
                     " move one of them in the paths section of the configuration"
+                    " (in a systemd unit: give ReadWritePaths= one folder that holds them all)"
                 )
 
     # --- the queue
