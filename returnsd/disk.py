@@ -13,7 +13,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +71,11 @@ def make_folder(path: Path) -> None:
     if path.is_dir():
         return
     make_folder(path.parent)
-    with suppress(FileExistsError):
+    try:
         os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
     sync_folder(path.parent)
 
 
