@@ -99,24 +99,32 @@ class Ledger:
     """The open ledger. One writer at a time; SQLite makes others wait."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the ledger, creating it if missing; SpoolError if it was written by a newer returnsd."""
+        """Open the ledger, creating it if missing; SpoolError if it is none, or was written by a newer returnsd."""
         if read_only:
             self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None)
         else:
             self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA busy_timeout = 30000")
-        if not read_only:
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._create(path)
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        try:
+            self._db.execute("PRAGMA busy_timeout = 30000")
+            if not read_only:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._create()
+            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            self.close()
+            if isinstance(error, sqlite3.OperationalError):  # locked, or no room
+                raise
+            raise SpoolError(
+                f"{path} is no ledger ({error}): bring back a copy of it, or move it away to begin a new one"
+            ) from error
         if version != SCHEMA_VERSION:
             self.close()
             raise SpoolError(
                 f"{path}: ledger version {version}, this returnsd knows {SCHEMA_VERSION}: run the newer returnsd"
             )
 
-    def _create(self, path: Path) -> None:
+    def _create(self) -> None:
         if self._db.execute("PRAGMA user_version").fetchone()[0] != 0:
             return
         with self._transaction():
@@ -136,16 +144,10 @@ class Ledger:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._commit()
-
-    def _commit(self) -> None:
-        try:
             self._db.execute("COMMIT")
-        except sqlite3.Error:
-            if self._db.in_transaction:  # a full disk leaves the transaction open
+        except BaseException:
+            # a full disk ends the transaction when a row finds no room, and leaves it open when the commit does
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
 
