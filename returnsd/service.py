@@ -9,9 +9,10 @@ import json
 import os
 import select
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -107,7 +108,10 @@ class Service:
         self._read_config = read_config
         self._notifier = notifier
         self._started = datetime.now().astimezone()
-        self._told_at = self._told_total = -1.0
+        self._told_at = float("-inf")
+        self._tell_s = min(_TELL_S, (notifier.watchdog_s or 4 * _TELL_S) / 4)
+        self._stuck = False
+        self._refused: str | None = None
         with ExitStack() as stack:
             config = read_config()
             disk.make_folder(config.paths.state)
@@ -132,7 +136,8 @@ class Service:
 
     def close(self) -> None:
         """Give everything back."""
-        self.ledger.note_written(self.worker.results.written)
+        with suppress(sqlite3.OperationalError):  # a full disk: the next start compares the files instead
+            self.ledger.note_written(self.worker.results.written)
         self._stack.close()
 
     # --- the loop
@@ -179,7 +184,7 @@ class Service:
             poll.register(descriptor, select.POLLIN)
         longest = self.worker.wait_until(now) - time.monotonic()
         if not (self.stopping or self.reload_requested):
-            poll.poll(max(0, min(longest, _TELL_S)) * 1000)
+            poll.poll(max(0, min(longest, self._tell_s)) * 1000)
 
     def drain(self) -> None:
         self._notifier.stopping()
@@ -244,13 +249,14 @@ class Service:
                 raise
         except (ReturnsdError, OSError) as error:
             self.log.error("reload_refused", error=str(error))
-            self.worker.tally.last_error = f"reload refused: {error}"
+            self.worker.tally.last_error = self._refused = f"reload refused: {error}"
         else:
+            self._refused = None
             self._swap(new, model, pool)
             self.log.info("reloaded", changed=changed, model=model.bundle.id, threshold=model.rule.threshold)
             if model.rule.threshold is None:
                 self._say_nothing_is_archived()
-        self._notifier.ready("watching the inbox")
+        self._notifier.ready(self._refused or "watching the inbox")
 
     def _swap(self, config: Config, model: Model, pool: Pool) -> None:
         old = self.pool
@@ -272,21 +278,40 @@ class Service:
     # --- telling
 
     def _tell(self, now: float, *, force: bool = False) -> None:
-        """Tell systemd and `returnsd status` how things are, every few seconds."""
-        if now - self._told_at < _TELL_S and not force:
+        """Tell systemd and `returnsd status` how things are, every few seconds.
+
+        The watchdog is told only while there is progress, or nothing to do, or a pause with a known reason: a loop
+        that merely turns is restarted like one that hangs.
+        """
+        if now - self._told_at < self._tell_s and not force:
             return
         self._told_at = now
+        self._look_after_progress(now)
         status = self.status(now)
-        queue = status["arriving"]
-        self._notifier.watchdog()
-        problem = f", paused: {status['problem']}" if status["problem"] else ""
-        self._notifier.status(f"{queue} waiting, {status['per_second']:.1f}/s, model {status['model']}{problem}")
+        told = f"{status['arriving']} arriving, {status['in_flight']} in the queue, {status['per_second']:.1f}/s"
+        told += f", model {status['model']}"
+        troubles = [
+            f"paused: {status['problem']}" if status["problem"] else None,
+            "nothing moves" if self._stuck else None,
+            self._refused,
+        ]
+        self._notifier.status("; ".join([told, *filter(None, troubles)]))
         try:
             draft = self.worker.config.paths.state / f".{STATUS}.tmp"
             draft.write_text(json.dumps(status))
             os.replace(draft, self.worker.config.paths.state / STATUS)
         except OSError:
             return  # a full disk: the journal and systemd are told all the same
+
+    def _look_after_progress(self, now: float) -> None:
+        stuck = self.worker.stuck(now)
+        if not stuck:
+            self._notifier.watchdog()
+        elif not self._stuck:
+            self.log.error(
+                "nothing_moves", in_flight=self.worker.in_flight, reason="the watchdog is not told any more"
+            )
+        self._stuck = stuck
 
     def status(self, now: float) -> dict[str, object]:
         """Return how the running service is doing."""
@@ -301,6 +326,7 @@ class Service:
             "threshold": worker.model.rule.threshold,
             "target_accuracy": worker.config.model.target_accuracy,
             "arriving": inbox.pop("arriving"),
+            "in_flight": worker.in_flight,
             "held": inbox,
             "shelved_since_start": dict(worker.tally.shelves),
             "per_second": round(worker.tally.per_second(now), 2),

@@ -9,6 +9,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,9 @@ _MOST_CHANGES = 3
 
 
 _PATIENT_PAUSES = 3
+
+_DECODER_START_S = 5.0
+"""How long a decoder that was lost may take to be replaced, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class Worker:
         self._paused_until = float("-inf")
         self._pauses = 0
         self._queue_empty = False
+        self._moved_at: float | None = None
 
     # --- the step
 
@@ -117,15 +122,20 @@ class Worker:
         """
         if now < self._paused_until:
             return False
+        shelved = self.tally.total
         try:
             if not self._healed:
                 self._heal()
             worked = False if draining else self._begin(now)
-            worked |= self._gather(now)
-            worked |= self._finish(now)
+            moved = self._gather(now)
+            moved |= self._finish(now)
         except (OSError, sqlite3.OperationalError) as error:
             self._pause(error, now)
             return False
+        rests = self._queue_empty and not self.busy
+        if moved or rests or self.tally.total > shelved or self._moved_at is None:
+            self._moved_at = now
+        worked |= moved
         if worked and self._pauses:
             self._pauses = 0
             self.tally.problem = None
@@ -159,6 +169,21 @@ class Worker:
         """Say whether items are between take-in and their shelf."""
         return bool(self._memory.judging)
 
+    @property
+    def in_flight(self) -> int:
+        """How many items are between take-in and their shelf."""
+        return len(self._memory.judging)
+
+    def stuck(self, now: float) -> bool:
+        """Say whether items wait, and for longer than it may take nothing was seen, recorded or shelved.
+
+        A pause is not being stuck: its reason is known and told, and starting anew would not help. Decoders may
+        take decode_s for each attempt, and the one before a suspect's turn as long again.
+        """
+        limits = self.config.limits
+        patience_s = (limits.attempts + 1) * (limits.decode_s + _DECODER_START_S)
+        return self._moved_at is not None and not self._pauses and now - self._moved_at > patience_s
+
     def watch(self) -> None:
         """Begin to listen to file events, where configured; without them the scan goes on."""
         self._replace_doorbell(None)
@@ -186,6 +211,7 @@ class Worker:
         self._pauses += 1
         self._paused_until = now + min(30.0, 2.0 ** min(self._pauses, 5) / 2)
         self._healed = self._queue_empty = False
+        self._moved_at = self._paused_until
         self.tally.problem = reason
         self.tally.last_error = str(error)
         if self._pauses == 1 or self._pauses % 20 == 0:
@@ -203,7 +229,8 @@ class Worker:
         unfinished = list(self._memory.judging)
         self.forget()
         if unfinished:
-            self.ledger.abandon(unfinished)
+            with suppress(sqlite3.OperationalError):  # a full disk: the next start judges them one at a time
+                self.ledger.abandon(unfinished)
             self.log.info("items_left_queued", items=len(unfinished))
 
     # --- taking in
