@@ -121,7 +121,10 @@ class Spool:
             return None
         if name != queue_id:
             return Queued(_item(queue_id, name[item_id.LENGTH + 1 :]), self.paths.queue / name)
-        files = sorted(os.listdir(self.paths.queue / name))
+        try:
+            files = sorted(os.listdir(self.paths.queue / name))
+        except (FileNotFoundError, NotADirectoryError):
+            return None  # shelved while another process looked; or a stranger's file
         if files:
             return Queued(_item(queue_id, files[0]), self.paths.queue / name / files[0])
         if clearing:
@@ -178,12 +181,13 @@ class Spool:
     def _put(self, source: Path, target: Path) -> Path:
         """Rename without replacing; a stranger's file of the same name makes ours a numbered one."""
         disk.make_folder(target.parent)
+        target_id, name = target.name[: item_id.LENGTH], target.name[item_id.LENGTH + 1 :]
         for number in count(2):
             try:
                 disk.move(source, target)
                 return target
             except FileExistsError:
-                target = target.with_name(f"{target.stem}~{number}{target.suffix}")
+                target = target.with_name(policy.shelf_name(f"{target_id}~{number}", name))
         raise AssertionError("unreachable")
 
     def expected_places(self, verdict: Verdict, decision: Decision | None) -> list[Path]:
