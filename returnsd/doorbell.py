@@ -84,9 +84,9 @@ class Doorbell(FileSystemEventHandler):
 
     def answer(self) -> tuple[list[str], bool]:
         """Return the paths hinted at since the last answer, and whether some hints were lost."""
-        self._rung = False
         with suppress(BlockingIOError):
             os.eventfd_read(self._event_fd)
+        self._rung = False  # only now: an event before this line is among the hints below, one after it rings anew
         hints: dict[str, None] = {}
         lost = len(self._hints) == MOST_HINTS
         while self._hints:
