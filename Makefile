@@ -1,11 +1,17 @@
 # returnsd's everyday commands. They need Python 3.11 or newer with pip and venv, and make; all else goes into .venv.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint format bench constraints clean
+.PHONY: help run test lint format bench constraints install uninstall deb clean
 
 PYTHON ?=
 PIP = .venv/bin/python -m pip --disable-pip-version-check
 DEPENDENCIES = setup.cfg pyproject.toml constraints.txt
+
+# what `make install` and `make deb` install where, and for which Python
+PREFIX ?= /opt/returnsd
+SYSTEM_PYTHON ?= /usr/bin/python3
+EXTRAS ?= web,heic
+STAGE = PREFIX=$(PREFIX) PYTHON=$(SYSTEM_PYTHON) EXTRAS=$(EXTRAS) packaging/stage
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +44,17 @@ constraints: .venv/bin/python  ## Renew constraints.txt with the newest versions
 		.make/constraints/bin/python -m pip freeze --exclude-editable --exclude returnsd; } > .make/constraints.txt
 	@mv .make/constraints.txt constraints.txt && rm -rf .make/constraints
 	@echo "Wrote constraints.txt; now: make test"
+
+install:  ## Install as a service: sudo make install (DESTDIR, PREFIX, SYSTEM_PYTHON, EXTRAS)
+	@$(STAGE) build/stage
+	@PREFIX=$(PREFIX) packaging/install build/stage "$(DESTDIR)"
+
+uninstall:  ## Remove the service; pictures, results, ledger and configuration stay
+	@PREFIX=$(PREFIX) packaging/uninstall "$(DESTDIR)"
+
+deb:  ## Pack the service for Debian or Ubuntu: dist/returnsd_*.deb installs without a network
+	@$(STAGE) build/deb
+	@PREFIX=$(PREFIX) PYTHON=$(SYSTEM_PYTHON) packaging/make-deb build/deb dist
 
 clean:  ## Remove what make made; var/, where the pictures are, stays
 	rm -rf .venv .make build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 FILES = ["Makefile", "setup.cfg", "pyproject.toml", "constraints.txt"]
-TARGETS = ["help", "run", "test", "lint", "format", "bench", "constraints", "clean"]
+TARGETS = ["help", "run", "test", "lint", "format", "bench", "constraints", "install", "uninstall", "deb", "clean"]
 
 
 def pinned() -> dict[str, Version]:
