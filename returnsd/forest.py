@@ -31,14 +31,15 @@ class Forest:
         missing = [name for name in ARRAYS if name not in arrays]
         if missing:
             raise BundleError(f"the forest lacks {', '.join(missing)}: get the bundle again")
+        _check_form(arrays)
         self.classes = classes
         self.features = features
         nodes = arrays["nodes"].astype(np.int64)
-        feature = arrays["feature"].astype(np.int32)
+        feature = arrays["feature"].astype(np.int64)
         _check_trees(nodes, feature, features, len(arrays["threshold"]))
         splits = feature >= 0
         self.roots = np.concatenate([[0], np.cumsum(nodes)[:-1]])
-        self._feature = np.maximum(feature, 0)
+        self._feature = np.maximum(feature, 0).astype(np.int32)
         self._left = _children(nodes, splits, self.roots)
         self._threshold = np.full(len(feature), np.inf, np.float32)
         self._threshold[splits] = arrays["threshold"]
@@ -55,8 +56,11 @@ class Forest:
         size = arrays["leaf_size"].astype(np.int64)
         count = arrays["leaf_count"].astype(np.float64)
         self._leaf_class = arrays["leaf_class"].astype(np.int64)
-        consistent = len(size) == leaves and int(size.sum()) == len(count) == len(self._leaf_class)
-        if not consistent or leaves == 0 or int(size.min()) < 1 or count.min() <= 0:
+        consistent = len(size) == leaves > 0 and len(count) == len(self._leaf_class)
+        # each by itself first: huge ones could add up to anything
+        if not consistent or not 1 <= int(size.min()) <= int(size.max()) <= len(count) == int(size.sum()):
+            raise BundleError("the forest's leaves are damaged: get the bundle again")
+        if count.min() <= 0:
             raise BundleError("the forest's leaves are damaged: get the bundle again")
         if int(self._leaf_class.min()) < 0 or int(self._leaf_class.max()) >= self.classes:
             raise BundleError(f"the forest's leaves name more than the {self.classes} categories of the card")
@@ -101,8 +105,18 @@ class Forest:
         return found
 
 
-def _check_trees(nodes: NDArray[np.int64], feature: NDArray[np.int32], features: int, thresholds: int) -> None:
-    if len(nodes) == 0 or int(nodes.min()) < 1 or int(nodes.sum()) != len(feature):
+def _check_form(arrays: Mapping[str, NDArray[Any]]) -> None:
+    for name in ARRAYS:
+        array = arrays[name]
+        if array.ndim != 1 or array.dtype.kind not in ("f" if name == "threshold" else "iu"):
+            raise BundleError(f"the forest's {name} is not a list of numbers as expected: get the bundle again")
+    if np.isnan(arrays["threshold"]).any():
+        raise BundleError("the forest's thresholds are not all numbers: get the bundle again")
+
+
+def _check_trees(nodes: NDArray[np.int64], feature: NDArray[np.int64], features: int, thresholds: int) -> None:
+    # each by itself first: huge ones could add up to anything
+    if len(nodes) == 0 or not 1 <= int(nodes.min()) <= int(nodes.max()) <= len(feature) == int(nodes.sum()):
         raise BundleError("the forest's trees are damaged: get the bundle again")
     if int(feature.min()) < -1 or int(feature.max()) >= features:
         raise BundleError(
