@@ -1,4 +1,4 @@
-"""Events as lines on stderr: JSON for machines and the journal, readable ones for a person at a terminal.
+"""Events as lines on stderr, JSON or readable; under systemd as journal entries with a field for each of theirs.
 
 Promises: one event is one line, and whatever a field holds (a file name of any bytes, a number that JSON
 lacks, a traceback) is made safe for logs and terminals instead of raising. A log that cannot be written stops
@@ -20,10 +20,15 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
+from returnsd.journal import Journal, is_journal
+
 Logger = FilteringBoundLogger
 
 # syslog's numbers, by which journald knows a line's level
 _PRIORITY = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_HEAD = ("time", "level", "event", "logger", "exception")
+# the journal's names of ours: what journalctl is asked for, or would take for its own
+_FIELDS = {"item": "ITEM_ID", "message": "LIBRARY_MESSAGE", "priority": "EVENT_PRIORITY"}
 _COLOUR = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _KEPT_KEYS = 1024
@@ -32,6 +37,7 @@ _KEPT_KEYS = 1024
 def configure(level: str, format: str, stream: TextIO | None = None) -> None:
     """Send events of at least that level to a stream (stderr); format is auto, json or console.
 
+    Where the stream is the journal's, they go to the journal itself, with fields; auto is readable there.
     May be called again, for instance when the configuration was read anew.
     """
     stream = stream or sys.stderr
@@ -42,8 +48,7 @@ def configure(level: str, format: str, stream: TextIO | None = None) -> None:
             structlog.processors.add_log_level,
             structlog.processors.format_exc_info,
             _ordered,
-            render,
-            *([_with_priority] if _is_journal(stream) else []),
+            *([_ToJournal(Journal(), json=format == "json")] if is_journal(stream) else [render]),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=lambda *name: _Lines(stream, *name),
@@ -135,31 +140,45 @@ def _json_line(_: WrappedLogger, __: str, fields: EventDict) -> str:
 
 
 class _Console:
-    """Renders `12:30:05 info    item_shelved item=... shelf=archive`, a traceback below it."""
+    """Renders `12:30:05 info    ` and the event's sentence."""
 
     def __init__(self, colour: bool) -> None:
         self._colour = colour
 
     def __call__(self, _: WrappedLogger, __: str, fields: EventDict) -> str:
-        exception = str(fields.pop("exception", ""))
-        clock, level, event = (
-            fields.pop("time")[11:19],
-            fields.pop("level"),
-            _printable(str(fields.pop("event"))),
-        )
-        fields.pop("logger", None)
-        said = [
-            f"{clock} {level:8}{event}",
-            *(f"{_printable(name)}={_word(value)}" for name, value in fields.items()),
-        ]
-        line = "\n".join([" ".join(said), *(f"    {_printable(row)}" for row in exception.splitlines())])
+        level = fields["level"]
+        line = f"{fields['time'][11:19]} {level:8}{_sentence(fields)}"
         code = _COLOUR.get(level) if self._colour else None
         return f"\x1b[{code}m{line}\x1b[0m" if code else line
 
 
-def _with_priority(_: WrappedLogger, method: str, line: EventDict | str) -> str:
-    prefix = f"<{_PRIORITY.get(method, 6)}>"
-    return prefix + str(line).replace("\n", "\n" + prefix)
+def _sentence(fields: EventDict) -> str:
+    """Return `item_shelved item=... shelf=archive`, a traceback below it."""
+    told = {name: value for name, value in fields.items() if name not in _HEAD}
+    said = [
+        _printable(str(fields["event"])),
+        *(f"{_printable(name)}={_word(value)}" for name, value in told.items()),
+    ]
+    below = [f"    {_printable(row)}" for row in str(fields.get("exception", "")).splitlines()]
+    return "\n".join([" ".join(said), *below])
+
+
+class _ToJournal:
+    """Sends an event with its fields; one that cannot be sent is a line on stderr after all, with its priority."""
+
+    def __init__(self, journal: Journal, *, json: bool) -> None:
+        self._journal = journal
+        self._json = json
+
+    def __call__(self, lines: WrappedLogger, method: str, fields: EventDict) -> str:
+        priority = _PRIORITY.get(method, 6)
+        message = _json_line(lines, method, fields) if self._json else _sentence(fields)
+        named = {_FIELDS.get(name, name.upper()): value for name, value in fields.items() if name not in _HEAD[:2]}
+        texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in named.items()}
+        head = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "returnsd"}
+        if self._journal.send(texts | head):
+            raise structlog.DropEvent
+        return f"<{priority}>" + _json_line(lines, method, fields)
 
 
 def _plain(value: object) -> object:
@@ -204,15 +223,6 @@ def _word(value: object) -> str:
     if isinstance(value, str) and re.fullmatch(r"[^\s\"'=\\]+", value):
         return _printable(value)
     return _printable(json.dumps(value, ensure_ascii=False))
-
-
-def _is_journal(stream: TextIO) -> bool:
-    """Say whether the stream is the journal's, by systemd.exec(5): JOURNAL_STREAM is its device:inode."""
-    try:
-        stat = os.fstat(stream.fileno())
-    except (OSError, ValueError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{stat.st_dev}:{stat.st_ino}"
 
 
 def _takes_colour(stream: TextIO) -> bool:

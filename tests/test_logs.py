@@ -4,10 +4,13 @@ import io
 import json
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pytest
@@ -171,16 +174,76 @@ def test_a_traceback_on_the_console_is_indented_below_its_event() -> None:
     assert below[-1] == "    OSError: \\x1b[2J"
 
 
-def test_in_the_journal_a_line_carries_its_priority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with (tmp_path / "journal").open("w+", encoding="utf-8") as stream:
+@pytest.fixture
+def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A socket in journald's place, and a stderr that systemd says is the journal's."""
+    monkeypatch.setattr("returnsd.journal.SOCKET", str(tmp_path / "socket"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.settimeout(5)
+        yield listener
+
+
+@contextmanager
+def journal_stream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    with (tmp_path / "stderr").open("w+", encoding="utf-8") as stream:
         stat = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
+        yield stream
+
+
+def test_in_the_journal_an_event_has_its_fields_and_a_readable_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: socket.socket
+) -> None:
+    journal.bind(str(tmp_path / "socket"))
+    with journal_stream(tmp_path, monkeypatch) as stream:
+        logs.configure("debug", "auto", stream)
+
+        logs.get_logger("x").warning("item_rejected", item="01ARZ", file="a b.jpg", detail=None, pixels=3)
+
+    entry = journal.recv(4096).decode().splitlines()
+    assert (tmp_path / "stderr").read_text() == ""
+    assert {"ITEM_ID=01ARZ", "EVENT=item_rejected", "PRIORITY=4", "FILE=a b.jpg", "PIXELS=3"} <= set(entry)
+    assert 'MESSAGE=item_rejected item=01ARZ file="a b.jpg" detail=null pixels=3' in entry
+    assert "SYSLOG_IDENTIFIER=returnsd" in entry
+
+
+def test_in_the_journal_json_stays_json_where_that_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: socket.socket
+) -> None:
+    journal.bind(str(tmp_path / "socket"))
+    with journal_stream(tmp_path, monkeypatch) as stream:
+        logs.configure("debug", "json", stream)
+
+        logs.get_logger("x").info("item_shelved", item="01ARZ")
+
+    (message,) = [line for line in journal.recv(4096).decode().splitlines() if line.startswith("MESSAGE=")]
+    assert json.loads(message.removeprefix("MESSAGE="))["item"] == "01ARZ"
+
+
+def test_a_library_cannot_take_the_place_of_our_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: socket.socket
+) -> None:
+    journal.bind(str(tmp_path / "socket"))
+    with journal_stream(tmp_path, monkeypatch) as stream:
+        logs.configure("info", "auto", stream)
+
+        logging.getLogger("watchdog").warning("queue %s", "full")
+
+    entry = journal.recv(4096).decode().splitlines()
+    assert "LIBRARY_MESSAGE=queue full" in entry
+    assert sum(line.startswith("MESSAGE=") for line in entry) == 1
+
+
+def test_a_journal_that_cannot_be_reached_gets_lines_with_their_priority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, journal: socket.socket
+) -> None:
+    with journal_stream(tmp_path, monkeypatch) as stream:
         logs.configure("debug", "json", stream)
 
         for level in ("debug", "info", "warning", "error"):
             getattr(logs.get_logger("x"), level)("said")
 
-    written = (tmp_path / "journal").read_text().splitlines()
+    written = (tmp_path / "stderr").read_text().splitlines()
     assert [line[:4] for line in written] == ["<7>{", "<6>{", "<4>{", "<3>{"]
 
 
