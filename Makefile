@@ -16,10 +16,11 @@ STAGE = PREFIX=$(PREFIX) PYTHON=$(SYSTEM_PYTHON) EXTRAS=$(EXTRAS) packaging/stag
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: .venv/.installed-service  ## Start the service: drop pictures into its inbox, Ctrl-C stops it
+run: .venv/.installed-service  ## Start the service and its page: drop pictures into the inbox, Ctrl-C stops it
 	@.venv/bin/python -c 'import pathlib, returnsd.config as c; f = pathlib.Path("config.yaml").absolute(); \
-		print("Inbox:", c.parse(f.read_text(), f.parent).paths.inbox)' 2>/dev/null || true
-	@exec .venv/bin/returnsd run --config config.yaml
+		found = c.parse(f.read_text(), f.parent); print("Inbox:", found.paths.inbox); \
+		print(f"Page:  http://{found.web.host}:{found.web.port}/")' 2>/dev/null || true
+	@exec .venv/bin/returnsd run --web --config config.yaml
 
 test: .venv/.installed-all  ## Run the tests; ARGS='-k ledger' picks some
 	@.venv/bin/python -m pytest $(ARGS)

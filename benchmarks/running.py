@@ -29,7 +29,9 @@ class RunningService:
         self._starts = 0
         self._notified = b""
 
-    def start(self, *, wait_ready_s: float = 30.0, prefix: Sequence[str] = ()) -> "RunningService":
+    def start(
+        self, *, wait_ready_s: float = 30.0, prefix: Sequence[str] = (), arguments: Sequence[str] = ()
+    ) -> "RunningService":
         """Start it and wait until it says that it is ready, as systemd would."""
         self._starts += 1
         address = f"\0returnsd-{os.getpid()}-{id(self)}-{self._starts}"
@@ -39,7 +41,7 @@ class RunningService:
             began = time.monotonic()
             with (self.folder / "log").open("ab") as log:
                 self.process = subprocess.Popen(
-                    [*prefix, sys.executable, "-m", "returnsd", "run", "--config", str(self.config)],
+                    [*prefix, sys.executable, "-m", "returnsd", "run", *arguments, "--config", str(self.config)],
                     stderr=log,
                     env={**os.environ, "NOTIFY_SOCKET": address.replace("\0", "@", 1)},
                     cwd=ROOT,

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import returnsd
@@ -17,6 +18,7 @@ from returnsd import config as configuration
 from returnsd import disk, doctor, item_id, logs, nightly, progress, review, status
 from returnsd.audit import audit
 from returnsd.classify import Answer, classify
+from returnsd.companion import Companion, web_command
 from returnsd.config import Config
 from returnsd.diagnosis import FAULT
 from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolError
@@ -26,6 +28,8 @@ from returnsd.results import Results
 from returnsd.sdnotify import Notifier
 from returnsd.service import Service, bundle_folders, open_model
 from returnsd.spool import Spool
+from returnsd.vision.jail import die_with
+from returnsd.web.token import read_token
 
 EX_CONFIG = 78
 USUAL_CONFIGS = (Path("config.yaml"), Path("/etc/returnsd/config.yaml"))
@@ -59,13 +63,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    _configure_logs(_read_config(asked))
-    service = Service(lambda: _read_config(asked), Notifier.from_environment())
+    config = _read_config(asked)
+    _configure_logs(config)
+    companion = None
+    if asked.web:
+        _check_web(config)
+        companion = Companion(web_command(_config_file(asked)), logs.get_logger("returnsd").bind())
+    service = Service(lambda: _read_config(asked), Notifier.from_environment(), companion=companion)
     try:
         service.run()
     finally:
         service.close()
     return 0
+
+
+def _web(asked: argparse.Namespace) -> int:
+    if asked.beside is not None:
+        die_with(asked.beside)
+    config = _read_config(asked)
+    _check_web(config)
+    _configure_logs(config)
+    from returnsd.web.serve import serve  # the worker need not carry its weight
+
+    serve(lambda: _read_config(asked), Notifier.from_environment())
+    return 0
+
+
+def _check_web(config: Config) -> None:
+    """ConfigError if the page cannot be served as configured, ReturnsdError if what it needs is missing."""
+    read_token(config.web)
+    missing = [name for name in ("fastapi", "jinja2", "uvicorn", "python_multipart") if find_spec(name) is None]
+    if missing:
+        raise ReturnsdError(f"the page needs {', '.join(missing)}: pip install 'returnsd[web]'")
 
 
 def _batch(asked: argparse.Namespace) -> int:
@@ -310,13 +339,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"returnsd {returnsd.__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    _add(
+    run = _add(
         commands,
         "run",
         _run,
         "run the service: watch the inbox, judge, record, shelve",
         "SIGTERM or Ctrl-C finishes what is in flight and stops; SIGHUP reads configuration and model anew.",
     )
+    run.add_argument("--web", action="store_true", help="serve the review page and the API beside it")
+
+    web = _add(
+        commands,
+        "web",
+        _web,
+        "serve the review page and the API",
+        "By itself, for a worker that runs as another service. Listens on web.host and web.port;"
+        " web.token_file is needed to listen elsewhere than on this machine.",
+    )
+    web.add_argument("--beside", type=int, metavar="PID", help=argparse.SUPPRESS)  # started by `run --web`
 
     batch = _add(commands, "batch", _batch, "judge all that waits, write the report, stop (cron, timer)",
                  "Beside a running service it waits until the service has caught up, and only reports."

@@ -10,13 +10,22 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from returnsd.ledger import Ledger
-from returnsd.records import Decision, Shelf, Verdict
+from returnsd.records import (
+    DECISION_COLUMNS,
+    VERDICT_COLUMNS,
+    Decision,
+    Shelf,
+    Verdict,
+    decision_cells,
+    verdict_cells,
+)
 
 # the newest decision of an item, unless it only takes back the one before it
 IN_FORCE = (
@@ -183,6 +192,14 @@ class History:
             twins=[twin for (twin,) in twins],
             expired_at=None if row[2] is None else datetime.fromisoformat(row[2]),
         )
+
+    def rows(self, kind: str, day: str, after: int, limit: int) -> list[tuple[int, dict[str, str]]]:
+        """Return (seq, cells by column) of a day's CSV beyond a seq; `kind` is returns or decisions."""
+        if kind == "returns":
+            verdicts = islice(self._ledger.verdicts_of(day, after), limit)
+            return [(seq, dict(zip(VERDICT_COLUMNS, verdict_cells(v), strict=True))) for seq, v in verdicts]
+        decisions = islice(self._ledger.decisions_of(day, after), limit)
+        return [(seq, dict(zip(DECISION_COLUMNS, decision_cells(d), strict=True))) for seq, d in decisions]
 
     def _decision(self, seq: int, item_id: str) -> Decision | None:
         for found, decision in self._ledger.decisions_of(after=seq - 1):

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 from returnsd.errors import DecisionError
 from returnsd.ledger import Ledger
-from returnsd.records import Decision
+from returnsd.records import WITHDRAWN, Decision
 from returnsd.results import Results
 from returnsd.spool import Spool
 
@@ -32,15 +32,31 @@ def decide(
 
     Raises DecisionError if item or category is unknown, AlreadyDecided if someone settled it before.
     """
-    if category is None:
-        reason = reason or NOT_A_PRODUCT
-    elif category not in categories:
-        close = get_close_matches(category, categories, n=3, cutoff=0.4)
-        hint = f"; did you mean {' or '.join(close)}?" if close else f"; known are: {', '.join(categories)}"
-        raise DecisionError(f"unknown category {category!r}{hint}")
-    decision = ledger.decide(item, category, decided_at, by, reason)
+    check_category(category, categories)
+    decision = note(ledger, item, category, by, decided_at, reason)
     finish(spool, ledger, [(decision, None)])
     return decision
+
+
+def check_category(category: str | None, categories: Sequence[str]) -> None:
+    """DecisionError with those most alike if there is no such category; None is none and always right."""
+    if category is None or category in categories:
+        return
+    close = get_close_matches(category, categories, n=3, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(close)}?" if close else f"; known are: {', '.join(categories)}"
+    raise DecisionError(f"unknown category {category!r}{hint}")
+
+
+def note(
+    ledger: Ledger, item: str, category: str | None, by: str, decided_at: datetime, reason: str | None = None
+) -> Decision:
+    """Record a decision under a category that was checked, or a rejection; `finish` carries it on."""
+    if reason == WITHDRAWN:
+        raise DecisionError(
+            f"{WITHDRAWN!r} is no reason to reject an item: it marks a decision that was taken back"
+        )
+    why = (reason or NOT_A_PRODUCT) if category is None else None
+    return ledger.decide(item, category, decided_at, by, why)
 
 
 def withdraw(spool: Spool, ledger: Ledger, item: str, *, by: str, decided_at: datetime) -> Decision:

@@ -22,6 +22,7 @@ import returnsd
 from returnsd import config as configuration
 from returnsd import disk, logs, policy
 from returnsd.bundle import Bundle, find_bundle
+from returnsd.companion import Companion
 from returnsd.config import Config
 from returnsd.doorbell import Doorbell
 from returnsd.errors import BundleError, ConfigError, ReturnsdError
@@ -96,15 +97,24 @@ def check_model(pool: Pool, bundle: Bundle) -> None:
 class Service:
     """One running worker with everything it needs. Made, run and closed in one process."""
 
-    def __init__(self, read_config: Callable[[], Config], notifier: Notifier, *, listening: bool = True) -> None:
+    def __init__(
+        self,
+        read_config: Callable[[], Config],
+        notifier: Notifier,
+        *,
+        listening: bool = True,
+        companion: Companion | None = None,
+    ) -> None:
         """Open lock, spool, ledger, model and decoders, in this order; raises if one cannot be had.
 
         :param read_config: reads the configuration, now and at every reload; may raise ConfigError.
         :param listening: whether to listen to file events (not for one batch).
+        :param companion: the web process to look after, if one is wanted.
         """
         self.log = _bound_logger()
         self.stopping = False
         self.reload_requested = False
+        self._companion = companion
         self._read_config = read_config
         self._notifier = notifier
         self._started = datetime.now().astimezone()
@@ -136,6 +146,8 @@ class Service:
 
     def close(self) -> None:
         """Give everything back."""
+        if self._companion is not None:
+            self._companion.close()
         with suppress(sqlite3.OperationalError):  # a full disk: the next start compares the files instead
             self.ledger.note_written(self.worker.results.written)
         self._stack.close()
@@ -188,6 +200,8 @@ class Service:
 
     def drain(self) -> None:
         self._notifier.stopping()
+        if self._companion is not None:
+            self._companion.tell_to_stop()
         deadline = time.monotonic() + _DRAIN_S
         while self.worker.busy and (now := time.monotonic()) < deadline:
             if not self.worker.step(now, draining=True):
@@ -256,6 +270,8 @@ class Service:
             self.log.info("reloaded", changed=changed, model=model.bundle.id, threshold=model.rule.threshold)
             if model.rule.threshold is None:
                 self._say_nothing_is_archived()
+            if self._companion is not None:
+                self._companion.reload()
         self._notifier.ready(self._refused or "watching the inbox")
 
     def _swap(self, config: Config, model: Model, pool: Pool) -> None:
@@ -286,6 +302,8 @@ class Service:
         if now - self._told_at < self._tell_s and not force:
             return
         self._told_at = now
+        if self._companion is not None and not self.stopping:
+            self._companion.step(now)
         self._look_after_progress(now)
         status = self.status(now)
         told = f"{status['arriving']} arriving, {status['in_flight']} in the queue, {status['per_second']:.1f}/s"

@@ -103,7 +103,7 @@ def test_run_installs_the_service_alone_and_test_installs_the_rest(clone: Path) 
 
     assert "install --quiet -c constraints.txt -e '.[web]'\n" in run
     assert "install --quiet -c constraints.txt -e '.[dev,training,heic,web]'\n" in test
-    assert ".venv/bin/returnsd run --config config.yaml" in run
+    assert ".venv/bin/returnsd run --web --config config.yaml" in run
     assert ".venv/bin/python -m pytest" in test
 
 

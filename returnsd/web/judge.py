@@ -69,6 +69,7 @@ class Judge:
         self._numbers = 0
         self._other_model: tuple[Model, Future[None]] | None = None
         self._stopping = False
+        self._failing = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="judge", daemon=True)
         self._started: Future[None] = Future()
@@ -111,6 +112,11 @@ class Judge:
         """How many pictures wait for an answer."""
         return len(self._previews) + len(self._questions) + len(self._under_way)
 
+    @property
+    def answering(self) -> bool:
+        """Whether the thread runs and its decoders stay up."""
+        return self._thread.is_alive() and not self._failing and not self._stopping
+
     async def _ask(self, data: bytes, preview_px: int | None) -> Seen | Opinion:
         with self._lock:
             if self._stopping or self.asked >= _MOST_ASKED or self._bytes + len(data) > _MOST_BYTES:
@@ -140,7 +146,9 @@ class Judge:
                 self._feed(pool)
                 self._wait(pool)
                 self._answer(pool.collect(0.0) if pool.outstanding else [])
+                self._failing = False
             except (ReturnsdError, OSError) as error:  # the decoders do not stay up
+                self._failing = True
                 self._log.error("decoders_failing", error=str(error))
                 pool.stop()
                 self._fail(error)

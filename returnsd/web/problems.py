@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+MEDIA_TYPE = "application/problem+json"
+
 
 class Problem(Exception):  # noqa: N818 (the RFC's word)
     """An answer that is no success; further members tell more (who decided, for instance)."""
@@ -29,19 +31,29 @@ class Problem(Exception):  # noqa: N818 (the RFC's word)
         body = {"type": "about:blank", "title": self.title, "status": self.status}
         if self.detail:
             body["detail"] = self.detail
-        return JSONResponse(
-            {**body, **self.members}, self.status, self.headers, media_type="application/problem+json"
-        )
+        return JSONResponse({**body, **self.members}, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
 class Busy(Problem):
     """Too much is asked at once: come again in a moment."""
 
-    def __init__(self, retry_after_s: int = 1) -> None:
+    def __init__(self, retry_after_s: int = 1, detail: str = "") -> None:
         super().__init__(
             503,
             "busy",
-            "more is asked than can be answered now; ask again after the seconds in Retry-After",
+            detail or "more is asked than can be answered now; ask again after the seconds in Retry-After",
+            {"Retry-After": str(retry_after_s)},
+        )
+
+
+class TooMany(Problem):
+    """This one client asks too much at once; others are still answered."""
+
+    def __init__(self, most: int, retry_after_s: int = 1) -> None:
+        super().__init__(
+            429,
+            "too many at once",
+            f"one client may have {most} pictures under way; ask again after the seconds in Retry-After",
             {"Retry-After": str(retry_after_s)},
         )
 
@@ -50,7 +62,23 @@ class TooLarge(Problem):
     """The body is larger than is taken."""
 
     def __init__(self, most_bytes: int) -> None:
-        super().__init__(413, "too large", f"at most {most_bytes} bytes are taken in one request")
+        super().__init__(
+            413, "too large", f"at most {most_bytes} bytes are taken in one request", {"Connection": "close"}
+        )
+
+
+class TooSlow(Problem):
+    """The body did not come in time."""
+
+    def __init__(self) -> None:
+        super().__init__(408, "too slow", "the request's body did not arrive in time", {"Connection": "close"})
+
+
+class Unsupported(Problem):
+    """The body is of a kind that is not taken here."""
+
+    def __init__(self, wanted: str) -> None:
+        super().__init__(415, "unsupported media type", f"the Content-Type must be {wanted}")
 
 
 class NotFound(Problem):
@@ -58,3 +86,10 @@ class NotFound(Problem):
 
     def __init__(self, what: str) -> None:
         super().__init__(404, "not found", what)
+
+
+class Unacceptable(Problem):
+    """The request is well-formed and asks for what cannot be."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(422, "cannot be done", detail)

@@ -1,0 +1,23 @@
+"""What the parts of /v1 share: the desk as an argument, and how the OpenAPI describes problems."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends
+
+from returnsd.web.access import the_desk
+from returnsd.web.desk import Desk
+from returnsd.web.problems import MEDIA_TYPE
+from returnsd.web.schemas import ProblemDocument
+
+TheDesk = Annotated[Desk, Depends(the_desk)]
+
+_PROBLEM: dict[str, Any] = {
+    "model": ProblemDocument,
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return how the OpenAPI describes these answers, and those that any request may get."""
+    always = (401, 403, 421, 422, 503)
+    return {status: dict(_PROBLEM) for status in sorted({*always, *statuses})}

@@ -1,0 +1,90 @@
+"""GET /v1/items: searches, what is known of one item, and what it looks like."""
+
+import asyncio
+from datetime import date
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from returnsd.history import Question
+from returnsd.records import Shelf, printable
+from returnsd.web.access import ItemId
+from returnsd.web.api import TheDesk, problems
+from returnsd.web.documents import standing_document, story_document
+from returnsd.web.problems import NotFound
+from returnsd.web.schemas import FoundItems, Shelves, StoryDocument
+
+router = APIRouter(tags=["items"])
+
+
+@router.get("/items", responses=problems())
+async def search(
+    desk: TheDesk,
+    text: Annotated[
+        str | None, Query(max_length=200, description="an id, or part of a file name or return id")
+    ] = None,
+    category: Annotated[str | None, Query(max_length=200)] = None,
+    shelf: Annotated[Shelves | None, Query()] = None,
+    day: Annotated[date | None, Query(description="the local day of judging")] = None,
+    before: Annotated[int | None, Query(ge=1, le=2**53, description="go on from here: next_before")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 60,
+) -> FoundItems:
+    """Search for items, newest first."""
+    question = Question(
+        text=text or None,
+        category=category or None,
+        shelf=None if shelf is None else Shelf(shelf),
+        day=None if day is None else day.isoformat(),
+        before=before,
+        limit=limit,
+    )
+    found = await desk.reading.ask(lambda reading: reading.history.search(question))
+    more = found[-1].seq if len(found) == limit else None
+    return FoundItems(items=[standing_document(standing) for standing in found], next_before=more)
+
+
+@router.get("/items/{item_id}", responses=problems(404))
+async def item(item_id: ItemId, desk: TheDesk) -> StoryDocument:
+    """Return all that is known of an item."""
+    story = await desk.reading.ask(lambda reading: reading.history.story(item_id))
+    if story is not None:
+        return story_document(story)
+    queued = await asyncio.to_thread(desk.spool.find_queued, item_id)
+    if queued is None:
+        raise NotFound(f"no item {item_id}")
+    return StoryDocument(
+        item_id=item_id,
+        file_name=printable(queued.item.file_name),
+        received_at=queued.item.received_at,
+        state="queued",
+        item=None,
+        decisions=[],
+        same_bytes=[],
+        expired_at=None,
+    )
+
+
+@router.get(
+    "/items/{item_id}/preview",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}},
+        **problems(404),
+    },
+)
+async def preview(
+    item_id: ItemId,
+    desk: TheDesk,
+    px: Annotated[Literal["320", "800", "1600"], Query(description="the longer side, in pixels")] = "320",
+) -> Response:
+    """Return a JPEG of the item's picture."""
+    longest_px = int(px)
+    made = desk.previews.kept(item_id, longest_px)
+    if made is None:
+        standing = await desk.reading.ask(lambda reading: reading.standing(item_id))
+        verdict, decision = (None, None) if standing is None else (standing.verdict, standing.decision)
+        made = await desk.previews.make(item_id, longest_px, verdict, decision)
+    if made is None:
+        raise NotFound(f"there is no picture of item {item_id} to be seen")
+    return Response(made, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})

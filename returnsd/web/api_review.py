@@ -1,0 +1,112 @@
+"""/v1/review and /v1/decisions: what waits for people, and what they say of it."""
+
+import time
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from returnsd.errors import AlreadyDecided, DecisionError
+from returnsd.web.api import TheDesk, problems
+from returnsd.web.deciding import Outcome, Refused
+from returnsd.web.documents import decision_document, waiting_sections
+from returnsd.web.problems import Problem, Unacceptable
+from returnsd.web.schemas import (
+    Decide,
+    Decided,
+    GlanceDocument,
+    Id,
+    Look,
+    Orders,
+    RefusedItem,
+    ReviewQueue,
+    Withdraw,
+)
+
+router = APIRouter(tags=["review"])
+
+
+@router.get("/review", responses=problems())
+async def review_queue(
+    desk: TheDesk,
+    order: Annotated[
+        Orders, Query(description="alike pictures together, oldest first, or least sure first")
+    ] = "alike",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    skip: Annotated[list[Id] | None, Query(max_length=500, description="ids to leave out")] = None,
+) -> ReviewQueue:
+    """Return what waits for people, most useful first."""
+    waiting = await desk.reading.ask(lambda reading: reading.waiting(order, limit, skip or ()))
+    return ReviewQueue(version=waiting.version, count=waiting.count, sections=waiting_sections(waiting.sections))
+
+
+@router.post("/review/looks", responses=problems())
+async def look(asked: Look, desk: TheDesk) -> GlanceDocument:
+    """Say what a person looks at, and learn what has changed meanwhile and who else looks at what."""
+    now = time.monotonic()
+    glance = await desk.reading.ask(
+        lambda reading: reading.glance(asked.version, asked.client, asked.by, asked.items, now)
+    )
+    return GlanceDocument(version=glance.version, count=glance.count, gone=glance.gone, others=glance.others)
+
+
+@router.post("/decisions", responses=problems(404, 409))
+async def decide(asked: Decide, desk: TheDesk) -> Decided:
+    """Settle items. Those that someone settled before are refused, with who and when; 409 if all are."""
+    if (asked.category is None) == (asked.reject is None):
+        raise Unacceptable("give either a category or a reason to reject")
+    now = datetime.now().astimezone()
+    categories = desk.judge.model.bundle.categories
+    try:
+        outcome = await desk.deciding.ask(
+            lambda deciding: deciding.decide(
+                asked.item_ids,
+                asked.category,
+                reason=asked.reject,
+                by=asked.by.strip() or "page",
+                decided_at=now,
+                categories=categories,
+            )
+        )
+    except DecisionError as error:
+        raise Unacceptable(str(error)) from error
+    return _decided(outcome)
+
+
+@router.post("/decisions/withdrawals", responses=problems(404, 409))
+async def withdraw(asked: Withdraw, desk: TheDesk) -> Decided:
+    """Take back decisions: the items wait again. 409 if none could be taken back."""
+    now = datetime.now().astimezone()
+    outcome = await desk.deciding.ask(
+        lambda deciding: deciding.withdraw(
+            asked.item_ids, by=asked.by.strip() or "page", withdrawn_at=now, made_at=asked.decided_at
+        )
+    )
+    return _decided(outcome)
+
+
+def _decided(outcome: Outcome) -> Decided:
+    refused = [_refused(one) for one in outcome.refused]
+    if not outcome.decided:
+        statuses = {one.status for one in refused}
+        raise Problem(
+            409 if 409 in statuses else 404,
+            "not decided",
+            refused[0].detail,
+            refused=[one.model_dump(mode="json") for one in refused],
+        )
+    return Decided(decided=[decision_document(decision) for decision in outcome.decided], refused=refused)
+
+
+def _refused(one: Refused) -> RefusedItem:
+    error = one.error
+    if isinstance(error, AlreadyDecided):
+        return RefusedItem(
+            item_id=one.item_id,
+            status=409,
+            detail=str(error),
+            decided_by=error.decided_by,
+            decided_at=error.decided_at,
+            category=one.category,
+        )
+    return RefusedItem(item_id=one.item_id, status=404 if one.unknown else 409, detail=str(error))

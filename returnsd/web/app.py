@@ -1,0 +1,86 @@
+"""The application: every route in its place behind the gate, and one form for whatever goes wrong."""
+
+import sqlite3
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+import returnsd
+from returnsd import disk
+from returnsd.errors import ReturnsdError
+from returnsd.web import former, probes, v1
+from returnsd.web.bodies import Bodies
+from returnsd.web.desk import Desk
+from returnsd.web.problems import Busy, Problem
+from returnsd.web.security import Gate, answer
+from returnsd.web.traffic import Counting
+
+_FORM_BYTES = 1 << 20
+
+DESCRIPTION = """\
+Tells what each returned product is. `/v1` is for programs; `/health`, `/predict` and `/predict/batch` answer as the
+former system did. With `web.token_file` set, send its token: `Authorization: Bearer ...`.
+"""
+
+
+def create_app(desk: Desk) -> FastAPI:
+    """Return the application that answers from a desk."""
+    app = FastAPI(
+        title="returnsd",
+        version=returnsd.__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.desk = desk
+    for router in (probes.router, former.router, v1.router):
+        app.include_router(router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    for kind in (OSError, sqlite3.OperationalError, ReturnsdError):
+        app.add_exception_handler(kind, _trouble)
+    # the last one added is the first to see a request
+    app.add_middleware(Bodies, large=_large(desk))
+    app.add_middleware(Gate, token=desk.token, host=desk.config.web.host, log=desk.log)
+    app.add_middleware(Counting, traffic=desk.traffic)
+    return app
+
+
+def _large(desk: Desk) -> dict[str, int]:
+    """Return how many bytes are taken where pictures are sent: one, or as base64 one and a third."""
+    one = desk.limit_bytes + _FORM_BYTES
+    in_base64 = one * 4 // 3 + _FORM_BYTES
+    return {"/predict": in_base64, "/predict/batch": in_base64, "/v1/predict": one, "/v1/items": one}
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return answer(request.url.path, error)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    titles = {404: "not found", 405: "method not allowed", 400: "bad request"}
+    title = titles.get(error.status_code, "refused")
+    detail = "" if error.status_code == 404 else str(error.detail)
+    return answer(request.url.path, Problem(error.status_code, title, detail, error.headers))
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = [{"where": [str(part) for part in fault["loc"]], "fault": fault["msg"]} for fault in error.errors()]
+    first = f"{'.'.join(faults[0]['where'])}: {faults[0]['fault']}" if faults else ""
+    return answer(request.url.path, Problem(422, "cannot be done", first, faults=faults))
+
+
+async def _trouble(request: Request, error: Exception) -> Response:
+    """Answer what passes: a full disk, a locked ledger, decoders that do not start."""
+    desk: Desk = request.app.state.desk
+    desk.log.error("request_failed", method=request.method, error=repr(error))
+    if isinstance(error, OSError) and error.errno in disk.FULL:
+        return answer(request.url.path, Busy(30, "the disk is full"))
+    return answer(request.url.path, Busy(5, str(error)))

@@ -1,0 +1,34 @@
+"""Places: how many pictures one client may have under way at once, so that no one client takes them all.
+
+A client is an address; all programs on this machine are one client. The judge bounds the sum of all clients.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from returnsd.web.problems import TooMany
+
+MOST_A_CLIENT = 96
+
+
+class Places:
+    """Counts what each client has under way. Use from the event loop's thread."""
+
+    def __init__(self, most: int = MOST_A_CLIENT) -> None:
+        """Allow each client so many pictures at once."""
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def taken(self, client: str, pictures: int = 1) -> Iterator[None]:
+        """Hold places for the block; TooMany if the client has its share already."""
+        if self._taken[client] + pictures > self._most:
+            raise TooMany(self._most)
+        self._taken[client] += pictures
+        try:
+            yield
+        finally:
+            self._taken[client] -= pictures
+            if not self._taken[client]:
+                del self._taken[client]

@@ -1,0 +1,319 @@
+"""What the API takes and gives, as its OpenAPI describes it. Times are RFC 3339 with offset."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from returnsd import item_id
+
+MOST_DECIDED_AT_ONCE = 500
+
+Id = Annotated[str, StringConstraints(pattern=f"^{item_id.PATTERN.pattern}$")]
+Name = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Shelves = Literal["archive", "review", "rejected"]
+State = Literal["queued", "judged", "decided", "expired"]
+Orders = Literal["alike", "oldest", "unsure"]
+
+
+class Strict(BaseModel):
+    """What clients send: unknown members are refused, so that a slip is told and not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ProblemDocument(BaseModel):
+    """RFC 9457; further members tell more."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    detail: str = ""
+
+
+# --- the former API
+
+
+class FormerError(BaseModel):
+    """What went wrong."""
+
+    error: str
+
+
+class FormerHealth(BaseModel):
+    """The service is up."""
+
+    status: str
+    timestamp: str
+    model_info: dict[str, Any]
+
+
+class FormerEntry(BaseModel):
+    """A category and how probable it is."""
+
+    category: str
+    confidence: Probability
+
+
+class FormerPrediction(BaseModel):
+    """What one picture shows: the categories at or above the threshold, and all; best first."""
+
+    predictions: list[FormerEntry]
+    confidence_threshold: Probability
+    timestamp: str
+    all_predictions: list[FormerEntry]
+
+
+class FormerBatchEntry(BaseModel):
+    """What one of many pictures shows, or why nothing can be said of it."""
+
+    filtered_predictions: list[FormerEntry]
+    all_predictions: list[FormerEntry]
+    error: str | None = None
+
+
+class FormerBatch(BaseModel):
+    """What many pictures show, in the order in which they were sent."""
+
+    predictions: list[FormerBatchEntry]
+    batch_size: int
+    confidence_threshold: Probability
+    timestamp: str
+
+
+# --- predict and submit
+
+
+class PictureOpinion(BaseModel):
+    """What the model says of a picture and what the service would do with it; nothing was stored."""
+
+    name: str
+    category: str | None
+    confidence: Probability | None
+    shelf: Shelves
+    reason: str
+    detail: str
+    shortlist: list[str]
+    probabilities: dict[str, float]
+
+
+class Opinions(BaseModel):
+    """One opinion for each picture, in the order in which they were sent."""
+
+    model: str
+    threshold: float | None
+    predictions: list[PictureOpinion]
+
+
+class SubmittedItem(BaseModel):
+    """A picture that is durably in the queue; `again` if it already was, under the same idempotency key."""
+
+    item_id: Id
+    file_name: str
+    received_at: datetime
+    sha256: str
+    again: bool
+
+
+class SubmittedItems(BaseModel):
+    """One for each picture, in the order in which they were sent."""
+
+    items: list[SubmittedItem]
+
+
+# --- items
+
+
+class DecisionDocument(BaseModel):
+    """What a person said of an item."""
+
+    item_id: Id
+    decided_at: datetime
+    decided_by: str
+    shelf: Shelves
+    category: str | None
+    reason: str | None
+
+
+class ItemDocument(BaseModel):
+    """An item with its verdict, and the decision in force if there is one."""
+
+    item_id: Id
+    file_name: str
+    return_id: str | None
+    received_at: datetime
+    judged_at: datetime
+    category: str | None
+    shelf: Shelves
+    predicted: str | None
+    confidence: Probability | None
+    reason: str
+    runner_up: str | None
+    runner_up_confidence: Probability | None
+    shortlist: list[str]
+    duplicate_of: str | None
+    model: str
+    sha256: str | None
+    decision: DecisionDocument | None
+
+
+class FoundItems(BaseModel):
+    """Items that answer a search, newest first; ask again with `before` = `next_before` for older ones."""
+
+    items: list[ItemDocument]
+    next_before: int | None
+
+
+class StoryDocument(BaseModel):
+    """All that is known of an item; `item` is null while it waits in the queue."""
+
+    item_id: Id
+    file_name: str
+    received_at: datetime
+    state: State
+    item: ItemDocument | None
+    decisions: list[DecisionDocument]
+    same_bytes: list[str]
+    expired_at: datetime | None
+
+
+# --- review
+
+
+class WaitingItem(BaseModel):
+    """An item that waits for a person."""
+
+    item_id: Id
+    file_name: str
+    return_id: str | None
+    received_at: datetime
+    category: str | None
+    confidence: Probability | None
+    shortlist: list[str]
+    duplicate_of: str | None
+
+
+class WaitingSection(BaseModel):
+    """Items that stand together: alike pictures, or single ones of one predicted category."""
+
+    key: str
+    category: str | None
+    alike: bool
+    items: list[WaitingItem]
+
+
+class ReviewQueue(BaseModel):
+    """What waits for people, most useful first."""
+
+    version: int
+    count: int
+    sections: list[WaitingSection]
+
+
+class Look(Strict):
+    """Who looks at which items; `client` is any text that tells one browser window from another."""
+
+    version: int = Field(0, ge=0, le=2**53)
+    client: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    by: Name = ""
+    items: list[Id] = Field(default_factory=list, max_length=200)
+
+
+class GlanceDocument(BaseModel):
+    """What changed since `version`: how many wait, which items left, and who else looks at which."""
+
+    version: int
+    count: int
+    gone: list[str]
+    others: dict[str, str]
+
+
+class Decide(Strict):
+    """Settle items under a category, or reject them for a reason: exactly one of the two."""
+
+    item_ids: list[Id] = Field(min_length=1, max_length=MOST_DECIDED_AT_ONCE)
+    category: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    reject: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")] | None = Field(
+        None, description="a machine-readable reason such as not_a_product", examples=["not_a_product", "retake"]
+    )
+    by: Name = Field("", description="who says so")
+
+
+class Withdraw(Strict):
+    """Take back decisions; with `decided_at` only those that are still the ones made then."""
+
+    item_ids: list[Id] = Field(min_length=1, max_length=MOST_DECIDED_AT_ONCE)
+    by: Name = ""
+    decided_at: datetime | None = None
+
+
+class RefusedItem(BaseModel):
+    """An item that could not be decided, and why; with whoever was first."""
+
+    item_id: Id
+    status: int
+    detail: str
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+    category: str | None = None
+
+
+class Decided(BaseModel):
+    """What came of deciding many items: each was decided or refused by itself."""
+
+    decided: list[DecisionDocument]
+    refused: list[RefusedItem]
+
+
+# --- figures
+
+
+class DayDocument(BaseModel):
+    """One local day in numbers."""
+
+    day: str
+    received: int
+    archive: int
+    review: int
+    rejected: int
+    decided: int
+
+
+class Statistics(BaseModel):
+    """How much of what, over some days up to today."""
+
+    since: str
+    days: list[DayDocument]
+    total: DayDocument
+    categories: dict[str, int]
+    rejected: dict[str, int]
+    waiting: int
+    oldest_waiting: datetime | None
+    queued: int
+    running: bool
+    per_second: float | None
+    problem: str | None
+
+
+class ModelDocument(BaseModel):
+    """The model in force, and the rule that goes with it."""
+
+    model: str
+    categories: list[str]
+    features: int
+    trees: int
+    threshold: float | None
+    target_accuracy: float
+    shortlist_coverage: float
+    card: dict[str, Any]
+
+
+class ResultRows(BaseModel):
+    """Some rows of a day, as the CSV has them, and where to go on (`after`); null at the end."""
+
+    day: str
+    rows: list[dict[str, str]]
+    next_after: int | None
