@@ -7,7 +7,7 @@ what a vector of features shows; what follows from that is policy.
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,10 @@ class Bundle:
         card = _parse_card(directory, card_bytes)
         files = {name: _verified(directory, name, card) for name in FILES}
         categories = tuple(card["categories"])
-        features = int(card["features"]["count"])
-        known = _arrays(directory, "known.npz", files, ("probabilities",))
+        features = card["features"]["count"]
+        known = _arrays(directory, "known.npz", files, ("probabilities",))["probabilities"]
+        if known.shape != (len(categories),) or known.dtype.kind != "f":
+            raise BundleError(f"{directory / 'known.npz'} does not fit the card: get the bundle again")
         try:
             forest = Forest(_arrays(directory, "forest.npz", files, ()), len(categories), features)
         except BundleError as error:
@@ -74,7 +76,7 @@ class Bundle:
             forest=forest,
             calibration=_calibration(directory, files, len(categories)),
             known_picture=files["known.png"],
-            known_probabilities=known["probabilities"],
+            known_probabilities=known,
         )
 
     def predict_proba(self, rows: NDArray[np.float32]) -> Probabilities:
@@ -93,11 +95,15 @@ class Bundle:
 
 
 def calibrated(probabilities: Probabilities, settings: Mapping[str, Any]) -> Probabilities:
-    """Return probabilities sharpened or softened by a temperature (Guo et al., 2017), rows summing to 1.
+    """Return probabilities made to mean what they say, rows summing to 1; `settings` come from validation data.
 
-    p becomes (p + smoothing) ** (1 / temperature), normalised; both numbers were chosen on validation data.
+    `temperature` (Guo et al., 2017): p becomes (p + smoothing) ** (1 / temperature). `isotonic` (Zadrozny, Elkan,
+    2002): p becomes what a rising curve through the points (`x`, `y`) says. Both are normalised.
     """
-    powers = (probabilities + float(settings["smoothing"])) ** (1.0 / float(settings["temperature"]))
+    if settings.get("method") == "isotonic":
+        powers = np.interp(probabilities, settings["x"], settings["y"]) + float(settings["smoothing"])
+    else:
+        powers = (probabilities + float(settings["smoothing"])) ** (1.0 / float(settings["temperature"]))
     rows: Probabilities = powers / powers.sum(axis=1, keepdims=True)
     return rows
 
@@ -144,20 +150,60 @@ def _parse_card(directory: Path, data: bytes) -> Mapping[str, Any]:
     path = directory / CARD
     try:
         card = json.loads(data)
-        version = card["format"]
-        faults = [
-            key for key in ("name", "version", "categories", "features", "calibration", "files") if key not in card
-        ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path} is no card of a bundle: {error}") from error
-    if version != FORMAT:
-        raise BundleError(f"{path}: format {version}, this returnsd reads {FORMAT}: use the returnsd that made it")
-    if faults:
+    if not isinstance(card, dict) or "format" not in card:
+        raise BundleError(f"{path} is no card of a bundle: it names no format")
+    if card["format"] != FORMAT:
+        raise BundleError(
+            f"{path}: format {card['format']}, this returnsd reads {FORMAT}: use the returnsd that made it"
+        )
+    if faults := [key for key in _CARD if key not in card]:
         raise BundleError(f"{path} lacks {', '.join(faults)}: get the bundle again")
-    categories = card["categories"]
-    if not categories or len(set(categories)) != len(categories) or not all(isinstance(c, str) for c in categories):
-        raise BundleError(f"{path}: categories must be different names, at least one")
-    return dict(card)
+    for key, (wanted, fits) in _CARD.items():
+        if not fits(card[key]):
+            raise BundleError(f"{path}: {key} must be {wanted}")
+    if not _calibrates(card["calibration"], len(card["categories"])):
+        raise BundleError(f"{path}: calibration makes no probabilities: get the bundle again")
+    return card
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and value != ""
+
+
+def _are_categories(value: object) -> bool:
+    # each names a folder of the archive
+    if not isinstance(value, list) or not all(_is_text(name) and len(name.encode()) <= 255 for name in value):
+        return False
+    return len(value) > 0 and len(set(value)) == len(value) and not {".", ".."} & set(value)
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+def _has_count(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("count"), int) and value["count"] > 0
+
+
+def _calibrates(settings: Mapping[str, Any], classes: int) -> bool:
+    try:
+        with np.errstate(all="ignore"):
+            found = calibrated(np.eye(classes), settings)
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return False
+    return found.shape == (classes, classes) and bool(np.isfinite(found).all() and found.min() >= 0)
+
+
+_CARD: Mapping[str, tuple[str, Callable[[object], bool]]] = {
+    "name": ("text", _is_text),
+    "version": ("text", _is_text),
+    "categories": ("different names, at least one, each fit for a folder", _are_categories),
+    "features": ("settings with the count of features", _has_count),
+    "calibration": ("settings", _is_mapping),
+    "files": ("the SHA-256 of each file", _is_mapping),
+}
 
 
 def _verified(directory: Path, name: str, card: Mapping[str, Any]) -> bytes:
@@ -173,7 +219,7 @@ def _arrays(
     try:
         with np.load(io.BytesIO(files[name]), allow_pickle=False) as stored:
             arrays = {key: stored[key] for key in stored.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+    except Exception as error:  # zip, zlib and NumPy have many words for damage
         raise BundleError(f"{directory / name} holds no plain arrays ({error}): get the bundle again") from error
     missing = [key for key in wanted if key not in arrays]
     if missing:
@@ -183,10 +229,9 @@ def _arrays(
 
 def _calibration(directory: Path, files: Mapping[str, bytes], classes: int) -> Calibration:
     arrays = _arrays(directory, "calibration.npz", files, ("probabilities", "truth"))
-    probabilities = arrays["probabilities"].astype(np.float64)
-    truth = arrays["truth"].astype(np.int64)
-    if probabilities.shape != (len(truth), classes) or (len(truth) and int(truth.max()) >= classes):
+    if not _fits(arrays["probabilities"], arrays["truth"], classes):
         raise BundleError(f"{directory / 'calibration.npz'} does not fit the card: get the bundle again")
+    probabilities, truth = arrays["probabilities"].astype(np.float64), arrays["truth"].astype(np.int64)
     return Calibration(
         confidence=probabilities.max(axis=1, initial=0.0),
         correct=probabilities.argmax(axis=1) == truth if len(truth) else np.empty(0, np.bool_),
@@ -194,3 +239,11 @@ def _calibration(directory: Path, files: Mapping[str, bytes], classes: int) -> C
         probabilities=probabilities,
         truth=truth,
     )
+
+
+def _fits(probabilities: NDArray[Any], truth: NDArray[Any], classes: int) -> bool:
+    if probabilities.dtype.kind != "f" or truth.dtype.kind not in "iu" or truth.ndim != 1:
+        return False
+    if probabilities.shape != (len(truth), classes) or not np.isfinite(probabilities).all():
+        return False
+    return not len(truth) or 0 <= int(truth.min()) <= int(truth.max()) < classes

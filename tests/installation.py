@@ -17,7 +17,7 @@ from returnsd.ledger import LEDGER, Ledger
 from returnsd.records import Verdict
 from returnsd.spool import Spool
 from returnsd.vision.decode import DecodeLimits, decode
-from returnsd.vision.features import Extractor
+from returnsd.vision.extractor import Extractor
 from returnsd.vision.pool import Job, Pool, Seen
 from returnsd.worker import Model, Worker
 

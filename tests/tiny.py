@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from returnsd.bundle import calibrated
 from returnsd.forest import Forest
 from returnsd.vision.decode import DecodeLimits, decode
-from returnsd.vision.features import FEATURE_VERSION, Extractor
+from returnsd.vision.extractor import FEATURE_VERSION, Extractor
 from training.export import forest_arrays, write_bundle
 
 CATEGORIES = ("dots", "noise", "stripes")

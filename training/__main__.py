@@ -1,11 +1,13 @@
 """`python -m training`: from a folder of labelled pictures to a bundle, step by step.
 
-Every step leaves what it found in the work folder and begins with what the step before left there.
+Every step leaves what it found in the work folder, begins with what the step before left there, and goes on where
+it was interrupted.
 """
 
 import argparse
 import csv
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -18,11 +20,10 @@ from numpy.typing import NDArray
 from returnsd.bundle import Bundle
 from returnsd.errors import ReturnsdError
 from returnsd.progress import shown
-from returnsd.vision.features import Extractor
+from returnsd.vision.extractor import Extractor
 from training import evaluate, extract, labels, learn, prepare, train
 
 MANIFEST = "manifest.csv"
-LEARNT = "learnt.npz"
 _SAMPLE = 3000
 
 
@@ -54,10 +55,9 @@ def _prepare(asked: argparse.Namespace) -> None:
 
 def _extract(asked: argparse.Namespace) -> None:
     entries = [entry for entry in prepare.read(asked.work / MANIFEST) if entry.split]
-    learnt = _learnt(asked.work, entries, asked.seed)
-    settings = learn.settings_of(learnt)
-    store = _store(asked.work, learnt, settings)
-    extractor = Extractor(learnt, settings)
+    kind = learn.KINDS[asked.kind]
+    learnt = _learn(asked, entries, kind)
+    extractor, store = _opened(asked.work, learnt, learn.settings_of(learnt, kind))
     todo = sum(entry.sha256 not in store.place for entry in entries)
     described = extract.extract(store, entries, extractor, asked.jobs)
     failures = [failed for failed in shown(described, todo, "pictures described") if failed is not None]
@@ -65,14 +65,26 @@ def _extract(asked: argparse.Namespace) -> None:
         writer = csv.writer(file)
         writer.writerow(["path", "reason"])
         writer.writerows((one.path, one.reason) for one in failures)
-    print(f"{len(store.place)} pictures described by {len(extractor.names)} features; {len(failures)} failed")
+    print(f"{len(store.place)} pictures described by {extractor.width} values each; {len(failures)} failed")
 
 
 def _train(asked: argparse.Namespace) -> None:
     entries = prepare.read(asked.work / MANIFEST)
-    learnt = _read_learnt(asked.work)
-    settings = learn.settings_of(learnt)
-    data = train.sides(entries, _store(asked.work, learnt, settings), ("train", "validation", "calibration"))
+    kind = learn.KINDS[asked.kind]
+    learnt = _learnt(asked.work, asked.kind)
+    settings = learn.settings_of(learnt, kind)
+    _, store = _opened(asked.work, learnt, settings)
+    categories = train.categories_of(entries)
+    sides = {split: train.side(entries, store, split) for split in ("train", "validation", "calibration")}
+    cache = asked.work / "scores"
+    seen = None
+    steps = train.learn_scores(kind, learnt, settings, store, sides["train"], len(categories), cache, asked.seed)
+    for step in steps:
+        if isinstance(step, train.Seen):
+            seen = step
+        else:
+            print(f"learning linear scores: {step}", file=sys.stderr, flush=True)
+    assert seen is not None
     parameters = {
         "n_estimators": asked.trees,
         "min_samples_leaf": asked.leaf,
@@ -84,60 +96,75 @@ def _train(asked: argparse.Namespace) -> None:
         "name": asked.name,
         "version": asked.version,
         "trained_by": f"python -m training {shlex.join(sys.argv[1:])}",
-        "data": {"fingerprint": train.data_fingerprint(entries), "train": len(data.truth["train"])},
+        "data": {"fingerprint": train.data_fingerprint(entries), "train": len(sides["train"].names)},
     }
-    bundle = train.train(data, learnt, settings, asked.work / asked.name, parameters, about)
-    figures, _ = evaluate.measure(bundle, data.rows["validation"], data.truth["validation"], asked.target_accuracy)
-    print(f"{bundle.id} in {bundle.directory}; on validation pictures:")
-    print(json.dumps(asdict(figures), indent=2))
+    print(f"growing {asked.trees} trees", file=sys.stderr, flush=True)
+    bundle = train.train(seen, store, sides, categories, asked.work / asked.name, parameters, about)
+    size_mb = sum(path.stat().st_size for path in bundle.directory.iterdir()) / 1e6
+    print(f"{bundle.id}, {size_mb:.1f} MB, in {bundle.directory}; on validation pictures:")
+    _print_figures(bundle, store, sides["validation"], asked.target_accuracy)
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
     entries = prepare.read(asked.work / MANIFEST)
-    learnt = _read_learnt(asked.work)
-    store = _store(asked.work, learnt, learn.settings_of(learnt))
     bundle = Bundle.load(asked.bundle or asked.work / "model")
-    data = train.sides(entries, store, ("test",))
-    if data.categories != bundle.categories:
+    if train.categories_of(entries) != bundle.categories:
         raise labels.DataError(f"{bundle.directory} knows other categories than the manifest")
-    figures, _ = evaluate.measure(bundle, data.rows["test"], data.truth["test"], asked.target_accuracy)
+    with np.load(bundle.directory / "features.npz", allow_pickle=False) as arrays:
+        _, store = _opened(asked.work, dict(arrays), dict(bundle.card["features"]))
+    _print_figures(bundle, store, train.side(entries, store, "test"), asked.target_accuracy)
+
+
+def _print_figures(bundle: Bundle, store: extract.Store, side: train.Side, target_accuracy: float) -> None:
+    rows = train.features(Extractor.load(bundle.directory), store, side.names)
+    figures, _ = evaluate.measure(bundle, rows, side.truth, target_accuracy)
     print(json.dumps(asdict(figures), indent=2))
     print(f"accuracy +- {evaluate.margin(figures.accuracy, figures.count):.4f} (95 % confidence)")
 
 
-def _learnt(work: Path, entries: list[prepare.Entry], seed: int) -> dict[str, NDArray[Any]]:
-    if (work / LEARNT).exists():
-        return _read_learnt(work)
-    dice = np.random.default_rng(seed)
+def _learn(asked: argparse.Namespace, entries: list[prepare.Entry], kind: learn.Kind) -> dict[str, NDArray[Any]]:
+    kept = asked.work / f"learnt-{asked.kind}.npz"
+    if kept.exists():
+        return _learnt(asked.work, asked.kind)
+    dice = np.random.default_rng(asked.seed)
     training = [entry for entry in entries if entry.split == "train"]
     chosen = dice.permutation(len(training))[:_SAMPLE]
-    looked_at = shown(chosen, len(chosen), "pictures looked at for their colours")
+    looked_at = shown(chosen, len(chosen), "pictures looked at")
     pictures = [extract.picture_of(training[position]) for position in looked_at]
-    learnt: dict[str, NDArray[Any]] = {"palette": learn.learn_palette(pictures, seed)}
-    np.savez(work / LEARNT, **dict[str, Any](learnt))
+    print("learning colours and local descriptors", file=sys.stderr, flush=True)
+    learnt = learn.learn(pictures, kind, asked.seed)
+    draft = kept.with_suffix(".draft")
+    with draft.open("wb") as file:
+        np.savez(file, **dict[str, Any](learnt))
+    draft.rename(kept)
     return learnt
 
 
-def _read_learnt(work: Path) -> dict[str, NDArray[Any]]:
+def _learnt(work: Path, kind: str) -> dict[str, NDArray[Any]]:
+    kept = work / f"learnt-{kind}.npz"
     try:
-        with np.load(work / LEARNT, allow_pickle=False) as stored:
+        with np.load(kept, allow_pickle=False) as stored:
             return dict(stored)
     except (OSError, ValueError) as error:
-        raise labels.DataError(f"{work / LEARNT}: {error}: run `python -m training extract` first") from error
+        raise labels.DataError(f"{kept}: {error}: run `python -m training extract --kind {kind}` first") from error
 
 
-def _store(work: Path, learnt: dict[str, NDArray[Any]], settings: dict[str, Any]) -> extract.Store:
-    return extract.Store(work / "features" / extract.fingerprint(learnt, settings), settings["count"])
+def _opened(
+    work: Path, learnt: dict[str, NDArray[Any]], settings: dict[str, Any]
+) -> tuple[Extractor, extract.Store]:
+    extractor = Extractor(learnt, settings)
+    return extractor, extract.Store(work / "features" / extract.fingerprint(learnt, settings), extractor.width)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     steps = parser.add_subparsers(required=True, metavar="STEP")
+    cores = len(os.sched_getaffinity(0))
 
     def step(name: str, does: Any, words: str) -> argparse.ArgumentParser:
         one = steps.add_parser(name, help=words, description=words)
         one.add_argument("--work", type=Path, default=Path("var/training"), help="where everything is kept")
-        one.add_argument("--jobs", type=int, default=1, help="processes at once")
+        one.add_argument("--jobs", type=int, default=cores, help="processes at once (default: one a core)")
         one.add_argument("--seed", type=int, default=1, help="the same data and seed give the same bundle")
         one.add_argument("--target-accuracy", type=float, default=0.94, help="what archived items must reach")
         one.set_defaults(step=does)
@@ -148,11 +175,15 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--csv", type=Path, help="names the pictures and their categories")
     one.add_argument("--image-column", default="ImgId")
     one.add_argument("--label-column", default="categories")
-    step("extract", _extract, "describe every picture by its features")
-    one = step("train", _train, "fit the forest, calibrate it, write the bundle")
+    kinds: dict[str, Any] = {"choices": tuple(learn.KINDS), "default": "best"}
+    kinds["help"] = "best sees more, fast takes a millisecond"
+    one = step("extract", _extract, "describe every picture by what a model of this kind looks at")
+    one.add_argument("--kind", **kinds)
+    one = step("train", _train, "learn scores, fit the forest, calibrate it, write the bundle")
+    one.add_argument("--kind", **kinds)
     one.add_argument("--name", default="model", help="of the bundle")
     one.add_argument("--version", default="1.0", help="of the bundle")
-    one.add_argument("--trees", type=int, default=100)
+    one.add_argument("--trees", type=int, default=200)
     one.add_argument("--leaf", type=int, default=2, help="fewest training pictures in a leaf")
     one.add_argument("--max-features", default="sqrt", help="features looked at for each split")
     one = step("evaluate", _evaluate, "measure the bundle on the test pictures")

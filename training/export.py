@@ -16,7 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from returnsd.bundle import CARD, FORMAT, Bundle, calibrated
 from returnsd.forest import Forest
 from returnsd.vision.decode import DecodeLimits, decode
-from returnsd.vision.features import Extractor
+from returnsd.vision.extractor import Extractor
 
 
 def forest_arrays(model: RandomForestClassifier) -> dict[str, NDArray[Any]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from returnsd.errors import Unreadable
 from returnsd.vision.decode import DecodeLimits, decode
-from returnsd.vision.features import Extractor
+from returnsd.vision.extractor import Extractor
 from training.labels import DataError
 from training.prepare import Entry
 
@@ -35,10 +35,12 @@ class Failed:
 
 
 def fingerprint(learnt: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> str:
-    """Return a name for one way of seeing: the same arrays and settings give the same name."""
-    digest = hashlib.sha256(repr(sorted(settings.items())).encode())
+    """Return a name for one way of making rows: the same arrays and settings give the same; scores do not count."""
+    seen = {key: settings[key] for key in ("version", "colours", "blocks", "sizes")}
+    digest = hashlib.sha256(repr(sorted(seen.items())).encode())
     for name in sorted(learnt):
-        digest.update(name.encode() + np.ascontiguousarray(learnt[name]).tobytes())
+        if not name.startswith("score_"):
+            digest.update(name.encode() + np.ascontiguousarray(learnt[name]).tobytes())
     return digest.hexdigest()[:12]
 
 
@@ -69,15 +71,19 @@ class Store:
             file.write("".join(f"{name}\n" for name in names).encode())
         self.place.update({name: len(self.place) + number for number, name in enumerate(names)})
 
-    def rows(self, names: Sequence[str]) -> NDArray[np.float32]:
-        """Return the (n, width) rows of these pictures; DataError if some are not done."""
+    def rows(self, names: Sequence[str], columns: NDArray[np.intp] | None = None) -> NDArray[np.float32]:
+        """Return the (n, width) rows of these pictures, or some columns of them; DataError if some are not done."""
         missing = sum(name not in self.place for name in names)
         if missing:
             raise DataError(f"{missing} pictures have no features yet: run `python -m training extract`")
-        if not names:
-            return np.empty((0, self.width), np.float32)
-        mapped = np.memmap(self._rows, np.float32, "r", shape=(len(self.place), self.width))
-        return np.asarray(mapped[[self.place[name] for name in names]])
+        width = self.width if columns is None else len(columns)
+        found = np.empty((len(names), width), np.float32)
+        if names:
+            mapped = np.memmap(self._rows, np.float32, "r", shape=(len(self.place), self.width))
+            for start in range(0, len(names), _BATCH):
+                part = mapped[[self.place[name] for name in names[start : start + _BATCH]]]
+                found[start : start + _BATCH] = part if columns is None else part[:, columns]
+        return found
 
 
 def extract(store: Store, entries: Sequence[Entry], extractor: Extractor, jobs: int) -> Iterator[Failed | None]:
@@ -97,7 +103,7 @@ def _describe(batch: Iterable[Entry], extractor: Extractor) -> tuple[list[str], 
     names, rows, failed = [], [], []
     for entry in batch:
         try:
-            rows.append(extractor(picture_of(entry)))
+            rows.append(extractor.row(picture_of(entry)))
             names.append(entry.sha256)
         except Unreadable as finding:
             failed.append(Failed(entry.path, str(finding)))

@@ -1,8 +1,12 @@
-"""From features to a bundle: scikit-learn's forest, calibrated on validation pictures, written for the service."""
+"""From rows to a bundle: linear scores, scikit-learn's forest over them, calibration, all written for the service.
+
+Scores are learnt on training pictures and kept in the work folder by content: an interrupted training goes on from
+there. The forest is trained on scores out of fold, so that it meets them as it will on pictures no one has seen.
+"""
 
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,64 +20,143 @@ from sklearn.ensemble import RandomForestClassifier
 
 from returnsd.bundle import Bundle, calibrated
 from returnsd.forest import Forest
-from training.calibrate import choose_temperature
+from returnsd.vision.extractor import Extractor, rounded
+from training import calibrate, scores
 from training.export import forest_arrays, write_bundle
 from training.extract import Store
 from training.labels import DataError
+from training.learn import Kind
 from training.prepare import Entry
 
 MODEL = "random_forest_model.joblib"
+_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """Features and truth of the splits that training uses: (n, features) rows and (n,) category numbers."""
+class Side:
+    """The pictures of one split: their names in the store, and their (n,) categories by number."""
 
-    rows: Mapping[str, NDArray[np.float32]]
-    truth: Mapping[str, NDArray[np.int64]]
-    categories: tuple[str, ...]
+    names: list[str]
+    truth: NDArray[np.int64]
+    paths: list[str]
 
 
-def sides(entries: Sequence[Entry], store: Store, splits: Sequence[str]) -> Sides:
-    """Read the rows of some splits; pictures that failed are passed over."""
+def categories_of(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the categories of a manifest; DataError if there is nothing to tell apart."""
     categories = tuple(sorted({entry.label for entry in entries if entry.split}))
-    number = {label: position for position, label in enumerate(categories)}
     if len(categories) < 2:
         raise DataError("one category only: there is nothing to tell apart")
-    rows, truth = {}, {}
-    for split in splits:
-        members = [entry for entry in entries if entry.split == split and entry.sha256 in store.place]
-        rows[split] = store.rows([entry.sha256 for entry in members])
-        truth[split] = np.array([number[entry.label] for entry in members], np.int64)
-    return Sides(rows, truth, categories)
+    return categories
+
+
+def side(entries: Sequence[Entry], store: Store, split: str) -> Side:
+    """Return a split's pictures; those that could not be described are passed over."""
+    number = {label: position for position, label in enumerate(categories_of(entries))}
+    members = [entry for entry in entries if entry.split == split and entry.sha256 in store.place]
+    if not members:
+        raise DataError(f"no picture of the {split} split has features: run `python -m training extract`")
+    truth = np.array([number[entry.label] for entry in members], np.int64)
+    return Side([entry.sha256 for entry in members], truth, [entry.path for entry in members])
+
+
+def features(extractor: Extractor, store: Store, names: Sequence[str]) -> NDArray[np.float32]:
+    """Return what the forest sees of stored pictures: (n, features)."""
+    found = np.empty((len(names), len(extractor.names)), np.float32)
+    for start in range(0, len(names), _AT_ONCE):
+        found[start : start + _AT_ONCE] = extractor.weigh(store.rows(names[start : start + _AT_ONCE]))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A finished way of seeing: its arrays and settings, and the (n, features) that the forest is trained on."""
+
+    arrays: dict[str, NDArray[Any]]
+    settings: dict[str, Any]
+    training: NDArray[np.float32]
+
+
+def learn_scores(
+    kind: Kind,
+    learnt: Mapping[str, NDArray[Any]],
+    settings: Mapping[str, Any],
+    store: Store,
+    training: Side,
+    categories: int,
+    cache: Path,
+    seed: int,
+) -> Iterator[str | Seen]:
+    """Yield the name of each score as its turn comes, and at last what was learnt."""
+    extractor = Extractor(learnt, settings)
+    arrays = dict(learnt)
+    parts = [store.rows(training.names, extractor.columns(["basic"]))]
+    for name, blocks in kind.scores.items():
+        yield name
+        ridge = _ridge(name, blocks, kind.penalties[name], extractor, store, training, categories, cache, seed)
+        arrays |= ridge.arrays(name)
+        parts.append(ridge.out_of_fold)
+    finished = dict(settings) | {"scores": {name: list(blocks) for name, blocks in kind.scores.items()}}
+    finished["count"] = len(Extractor(arrays, finished).names)
+    yield Seen(arrays, finished, rounded(np.concatenate(parts, axis=1)))
+
+
+def _ridge(
+    name: str,
+    blocks: Sequence[str],
+    penalty: float,
+    extractor: Extractor,
+    store: Store,
+    training: Side,
+    categories: int,
+    cache: Path,
+    seed: int,
+) -> scores.Ridge:
+    digest = hashlib.sha256(repr((store.folder.name, blocks, penalty, seed, categories)).encode())
+    digest.update(" ".join(training.names).encode() + training.truth.tobytes())
+    kept = cache / f"{name}-{digest.hexdigest()[:12]}.npz"
+    if kept.exists():
+        return scores.load(kept)
+    rows = store.rows(training.names, extractor.columns(blocks))
+    ridge = scores.fit(rows, training.truth, categories, penalty, seed)
+    scores.save(ridge, kept)
+    return ridge
 
 
 def train(
-    data: Sides,
-    learnt: Mapping[str, NDArray[Any]],
-    settings: Mapping[str, Any],
+    seen: Seen,
+    store: Store,
+    sides: Mapping[str, Side],
+    categories: Sequence[str],
     directory: Path,
     parameters: Mapping[str, Any],
     about: Mapping[str, Any],
 ) -> Bundle:
     """Fit, calibrate and write a bundle into `directory`, with scikit-learn's model beside it.
 
-    :param parameters: of RandomForestClassifier. :param about: what else the card tells; name and version at least.
+    :param sides: `train`, `validation` and `calibration`. :param parameters: of RandomForestClassifier.
+    :param about: what else the card tells; name and version at least.
     """
-    model = RandomForestClassifier(**parameters).fit(data.rows["train"], data.truth["train"])
+    model = RandomForestClassifier(**parameters).fit(seen.training, sides["train"].truth)
     arrays = forest_arrays(model)
-    forest = Forest(arrays, len(data.categories), data.rows["train"].shape[1])
-    calibration = choose_temperature(forest.predict_proba(data.rows["validation"]), data.truth["validation"])
-    probabilities = calibrated(forest.predict_proba(data.rows["calibration"]), calibration)
+    forest = Forest(arrays, len(categories), seen.training.shape[1])
+    extractor = Extractor(seen.arrays, seen.settings)
+
+    def asked(split: str) -> NDArray[np.float64]:
+        return forest.predict_proba(features(extractor, store, sides[split].names))
+
+    calibration = calibrate.choose(asked("validation"), sides["validation"].truth)
+    probabilities = calibrated(asked("calibration"), calibration)
     card = {
         **about,
-        "categories": list(data.categories),
-        "features": dict(settings),
-        "forest": {key: value for key, value in parameters.items() if key != "n_jobs"},
+        "categories": list(categories),
+        "features": seen.settings,
+        "forest": {key: value for key, value in parameters.items() if key not in ("n_jobs", "verbose")},
         "calibration": calibration,
         "libraries": libraries(),
     }
-    bundle = write_bundle(directory, card, arrays, learnt, probabilities, data.truth["calibration"])
+    if parameters.get("oob_score"):
+        card["forest"]["out_of_bag_accuracy"] = round(float(model.oob_score_), 4)
+    bundle = write_bundle(directory, card, arrays, seen.arrays, probabilities, sides["calibration"].truth)
     joblib.dump(model, directory.parent / MODEL, compress=3)
     return bundle
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from returnsd.errors import ReturnsdError, Unreadable
 from returnsd.vision import jail, wire
 from returnsd.vision.decode import DecodeLimits, decode
-from returnsd.vision.features import Extractor
+from returnsd.vision.extractor import Extractor
 
 _GRACE_S = 2.0
 """The pool kills at the time limit; should the pool itself be held up, an alarm does, this much later."""

@@ -56,7 +56,7 @@ def colours(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
         deviation = np.sqrt(np.maximum(sums[:, :, 3:] - mean * mean, 0.0))
         busy = np.flatnonzero(deviation.sum(axis=(1, 2)) > 0.3)
         cells = np.concatenate([mean[busy], deviation[busy]], axis=2)
-        described.append(cells.reshape(len(busy), -1))
+        described.append(cells.reshape(len(busy), _CELLS * _CELLS * 6))
         placed.append(_places(views.lab, size)[busy])
     return np.concatenate(described), np.concatenate(placed)
 

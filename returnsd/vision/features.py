@@ -1,15 +1,12 @@
-"""One picture in, one vector of numbers out: what the forest sees.
+"""The basic features: hand-made measures of colour, texture and shape on a 100x100 canvas.
 
-Hand-made features of colour, texture and shape on a 100x100 canvas, each computed once from shared views of the
-picture. Deterministic to the bit on one machine; always finite. Values are rounded to float16, so that thresholds
-can be stored as float16 without changing a decision. What is learnt (a colour palette) comes with the bundle.
+Each is computed from views of the picture that are made once and shared. Deterministic to the bit on one machine.
+The colour palette is learnt and comes with the bundle.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,9 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from returnsd.errors import BundleError
-
-FEATURE_VERSION = 1
-"""Changes with every change that alters any value; a bundle of another version is refused."""
 
 SIDE = 100
 _GRID = 5
@@ -67,39 +61,19 @@ class Views:
         return cls(cells, lab, hue, saturation, value, grey, magnitude, direction, mask)
 
 
-class Extractor:
-    """Turns pictures into vectors with what a bundle has learnt."""
+class Basic:
+    """The basic features under a palette of colours."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:
-        """Take what was learnt.
-
-        :param arrays: `palette` (16, 16, 16) uint8: the palette's colour of each cell of B, G, R.
-        :param settings: `version`: FEATURE_VERSION at training; `colours`: how many the palette has.
-        """
-        if settings.get("version") != FEATURE_VERSION:
-            raise BundleError(
-                f"the bundle's features are of version {settings.get('version')}, this returnsd makes"
-                f" {FEATURE_VERSION}: train it again, or use the returnsd that it was trained with"
-            )
-        self._palette = np.ascontiguousarray(arrays["palette"], np.uint8).ravel()
-        self._colours = int(settings["colours"])
-        if self._palette.size != 4096 or int(self._palette.max()) >= self._colours:
+    def __init__(self, palette: NDArray[np.uint8], colours: int) -> None:
+        """Take the palette: (16, 16, 16) the colour, below `colours`, of each cell of B, G, R."""
+        self._palette = np.ascontiguousarray(palette, np.uint8).ravel()
+        self.colours = colours
+        if self._palette.size != 4096 or int(self._palette.max()) >= colours:
             raise BundleError("the bundle's palette is damaged: get the bundle again")
-        self.families, self.names = _layout(self._colours)
+        self.families, self.names = _layout(colours)
 
-    @classmethod
-    def load(cls, directory: Path) -> "Extractor":
-        """Read a bundle's feature settings and arrays; BundleError if they cannot be used."""
-        try:
-            settings = json.loads((directory / "card.json").read_text(encoding="utf-8"))["features"]
-            with np.load(directory / "features.npz", allow_pickle=False) as arrays:
-                return cls(dict(arrays), settings)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BundleError(f"{directory}: its features cannot be read: {error}") from error
-
-    def __call__(self, image: Image) -> Vector:
-        """Return the (n,) float32 features, each a float16 value, of a (height, width, 3) BGR picture."""
-        views = Views.of(canvas(image))
+    def __call__(self, views: Views) -> Vector:
+        """Return the (n,) float32 features, named by `names`."""
         parts = [
             *self._colour(views),
             thumbnail(views),
@@ -109,15 +83,16 @@ class Extractor:
             shape(views.mask),
             whole(views),
         ]
-        vector = np.concatenate(parts, dtype=np.float32)
-        np.nan_to_num(vector, copy=False, nan=0.0, posinf=_MOST, neginf=-_MOST)
-        np.clip(vector, -_MOST, _MOST, out=vector)
-        return vector.astype(np.float16).astype(np.float32)
+        return np.concatenate(parts, dtype=np.float32)
+
+    def colour_of_pixel(self, views: Views) -> Image:
+        """Return (100, 100): each pixel's colour of the palette."""
+        return self._palette[views.cells]
 
     def _colour(self, views: Views) -> list[NDArray[Any]]:
         """Palette, hue, saturation and value histograms, square roots of shares; and the palette's entropy."""
         inside = views.cells[views.mask > 0]
-        counts = np.bincount(self._palette[inside], minlength=self._colours).astype(np.float32)
+        counts = np.bincount(self._palette[inside], minlength=self.colours).astype(np.float32)
         share = counts / max(1.0, float(counts.sum()))
         entropy = -float((share * np.log2(np.maximum(share, 1e-9))).sum())
         coloured = cv2.calcHist([views.hue, views.saturation], [0, 1], None, [12, 16], [0, 180, 0, 256])
@@ -248,6 +223,11 @@ def _layout(colours: int) -> tuple[dict[str, slice], tuple[str, ...]]:
         "palette": colours, "hue": 12, "saturation": 8, "value": 8, "entropy": 1, "thumbnail": 75, "edges": 25,
         "directions": 12, "patterns": 59, "shape": 44, "whole": 13,
     }  # fmt: skip
+    return lay_out(sizes)
+
+
+def lay_out(sizes: Mapping[str, int]) -> tuple[dict[str, slice], tuple[str, ...]]:
+    """Return where each family of so many values lies in a vector, one after the other, and every value's name."""
     families: dict[str, slice] = {}
     names: list[str] = []
     for family, size in sizes.items():
