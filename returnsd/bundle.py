@@ -218,7 +218,7 @@ def _arrays(
 ) -> dict[str, NDArray[Any]]:
     try:
         with np.load(io.BytesIO(files[name]), allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
+            arrays = {key: np.asarray(stored[key]) for key in stored.files}  # bytes, where it is no array
     except Exception as error:  # zip, zlib and NumPy have many words for damage
         raise BundleError(f"{directory / name} holds no plain arrays ({error}): get the bundle again") from error
     missing = [key for key in wanted if key not in arrays]
