@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import returnsd
+from returnsd import backup, disk, doctor, item_id, logs, machine, nightly, progress, review, status
 from returnsd import config as configuration
-from returnsd import disk, doctor, item_id, logs, nightly, progress, review, status
 from returnsd.audit import audit
 from returnsd.classify import Answer, classify
 from returnsd.companion import Companion, web_command
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    config = _read_config(asked)
+    config = _working_config(asked)
     _configure_logs(config)
     companion = None
     if asked.web:
@@ -98,7 +98,7 @@ def _check_web(config: Config) -> None:
 
 
 def _batch(asked: argparse.Namespace) -> int:
-    config = _read_config(asked)
+    config = _working_config(asked)
     _configure_logs(config)
     with progress.Counting("judged") as counting:
         report, path = nightly.run(config, counting.tell)
@@ -143,7 +143,7 @@ def _status(asked: argparse.Namespace) -> int:
 
 
 def _decide(asked: argparse.Namespace) -> int:
-    config = _read_config(asked)
+    config = _working_config(asked)
     # a file's path in the review folder will do as well: its name begins with the id
     wanted = Path(asked.item).name[: item_id.LENGTH]
     if not item_id.is_valid(wanted):
@@ -171,7 +171,7 @@ def _decide(asked: argparse.Namespace) -> int:
 
 
 def _audit(asked: argparse.Namespace) -> int:
-    config = _read_config(asked)
+    config = _working_config(asked)
     ledger = _open_ledger(config, read_only=True)
     try:
         report = audit(
@@ -208,8 +208,22 @@ def _doctor(asked: argparse.Namespace) -> int:
     return 1 if faults else 0
 
 
+def _backup(asked: argparse.Namespace) -> int:
+    rows = backup.back_up(_read_config(asked), asked.file)
+    print(f"{asked.file}: {rows} rows; copy the shelves after it, not before")
+    return 0
+
+
+def _restore(asked: argparse.Namespace) -> int:
+    with asked.file.open("rb") as source:  # before root's rights are given up
+        done = backup.restore(_working_config(asked), source)
+    print(f"{done.rows} rows are back; {done.judged_anew} pictures went back into the queue: they came after them")
+    print(f"{done.moved} files were moved where their rows say; now: returnsd audit, then start the service")
+    return 0
+
+
 def _rebuild_results(asked: argparse.Namespace) -> int:
-    config = _read_config(asked)
+    config = _working_config(asked)
     ledger = _open_ledger(config)
     try:
         days = 0
@@ -298,6 +312,16 @@ def _read_config(asked: argparse.Namespace) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path} cannot be read: {error}"]) from error
     return configuration.parse(text, path.absolute().parent)
+
+
+def _working_config(asked: argparse.Namespace) -> Config:
+    """Read the configuration; as root go on as the owner of paths.state: the service must own what we write."""
+    config = _read_config(asked)
+    if os.geteuid() == 0 and config.paths.state.exists():
+        owner = config.paths.state.owner()
+        if owner != "root":
+            machine.become(owner)
+    return config
 
 
 def _configure_logs(config: Config) -> None:
@@ -418,6 +442,24 @@ def _parser() -> argparse.ArgumentParser:
             " Exit code 1 if anything keeps pictures from being judged.",
         )
     )
+
+    keep = _add(
+        commands,
+        "backup",
+        _backup,
+        "write a copy of the ledger, while the service runs",
+        "One whole file, as of one moment. The pictures are plain files: copy them after it.",
+    )
+    keep.add_argument("file", type=Path, metavar="FILE", help="where to; must not be there yet")
+    restore = _add(
+        commands,
+        "restore",
+        _restore,
+        "put a copy of the ledger in the ledger's place (the service is stopped)",
+        "Pictures that were judged after the copy was made are judged anew, files go where their rows say, and"
+        " the CSV files are written from the rows. The replaced ledger is kept beside the new one.",
+    )
+    restore.add_argument("file", type=Path, metavar="FILE", help="what `returnsd backup` wrote")
 
     rebuild = _add(
         commands,

@@ -33,28 +33,13 @@ def examine(config: Config, config_file: Path | None) -> Iterator[Finding]:
     ours = next((unit for unit in units or [] if config_file and unit.uses(config_file.absolute())), None)
     yield from diagnosis.judge_units(units, ours, config)
     if ours is not None and ours.user and os.geteuid() == 0:
-        _become(ours.user)
+        machine.become(ours.user)  # what root may do says nothing
     if config_file is not None and not os.access(config_file, os.R_OK, effective_ids=True):
-        text = f"{_user_name(os.geteuid())} may not read {config_file}"
+        text = f"{machine.user_name(os.geteuid())} may not read {config_file}"
         yield Finding(FAULT, "folders", text, f"chmod a+r {config_file}")
     checks: list[Callable[[Config], Iterator[Finding]]] = [_folders, _inbox_door, _file_systems, _room, _events]
     for check in [*checks, _records_and_clock, _model, _service]:
         yield from check(config)
-
-
-def _become(user: str) -> None:
-    """Look on as the service does: what root may do says nothing."""
-    entry = pwd.getpwnam(user)
-    os.initgroups(user, entry.pw_gid)
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
-
-
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 # --- folders
@@ -70,7 +55,7 @@ def _may_use(folder: Path) -> bool:
 
 
 def _folders(config: Config) -> Iterator[Finding]:
-    me = _user_name(os.geteuid())
+    me = machine.user_name(os.geteuid())
     found = []
     for folder in all_folders(config):
         place = _standing(folder)
@@ -90,7 +75,7 @@ def _inbox_door(config: Config) -> Iterator[Finding]:
     inbox = config.paths.inbox
     if os.path.exists(inbox):
         found = inbox.stat()
-        owner, (group, members) = _user_name(found.st_uid), _members(found.st_gid)
+        owner, (group, members) = machine.user_name(found.st_uid), _members(found.st_gid)
         yield diagnosis.judge_door(inbox, found.st_mode, owner, group, members)
 
 

@@ -16,64 +16,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from returnsd import schema
 from returnsd.errors import AlreadyDecided, DecisionError, SpoolError
 from returnsd.records import WITHDRAWN, Decision, Item, Shelf, Verdict
 
 LEDGER = "ledger.sqlite"
 """The file's name in paths.state."""
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE item (
-    item_id TEXT PRIMARY KEY,
-    file_name BLOB NOT NULL,       -- bytes as in the inbox: names need not be UTF-8
-    received_at TEXT NOT NULL,
-    begun INTEGER NOT NULL         -- how many judgings of it were begun and not finished
-) WITHOUT ROWID;
-CREATE TABLE verdict (
-    seq INTEGER PRIMARY KEY,       -- the order of the rows in the results
-    item_id TEXT NOT NULL UNIQUE REFERENCES item,
-    day TEXT NOT NULL,
-    judged_at TEXT NOT NULL,
-    return_id TEXT,
-    category TEXT,
-    confidence REAL,
-    shelf TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    runner_up TEXT,
-    runner_up_confidence REAL,
-    shortlist TEXT NOT NULL,       -- JSON list, best first
-    duplicate_of TEXT,
-    model TEXT NOT NULL,
-    sha256 TEXT,
-    expired_at TEXT                -- when its file was deleted under keep.*_days
-);
-CREATE INDEX verdict_by_day ON verdict (day, seq);
-CREATE INDEX verdict_kept ON verdict (shelf, day) WHERE expired_at IS NULL;
-CREATE INDEX verdict_by_sha256 ON verdict (sha256);
-CREATE TABLE decision (
-    seq INTEGER PRIMARY KEY,       -- the newest of an item counts
-    item_id TEXT NOT NULL REFERENCES verdict (item_id),
-    day TEXT NOT NULL,
-    decided_at TEXT NOT NULL,
-    decided_by TEXT NOT NULL,
-    shelf TEXT NOT NULL,
-    category TEXT,
-    reason TEXT                    -- why it was rejected; or `withdrawn`: the decision before it is taken back
-);
-CREATE INDEX decision_by_item ON decision (item_id, seq);
-CREATE INDEX decision_by_day ON decision (day, seq);
-CREATE TABLE vector (              -- what was seen in the pictures in review, to show alike ones together
-    item_id TEXT PRIMARY KEY REFERENCES verdict (item_id),
-    features BLOB NOT NULL         -- float16, little-endian
-) WITHOUT ROWID;
-CREATE TABLE written (             -- how far each CSV file was known to be written, one batch ago
-    file TEXT PRIMARY KEY,
-    seq INTEGER NOT NULL,
-    size_bytes INTEGER NOT NULL
-) WITHOUT ROWID;
-"""
 
 _VERDICT = (
     "SELECT v.item_id, i.received_at, v.judged_at, i.file_name, v.return_id, v.category, v.confidence, v.shelf,"
@@ -99,18 +47,25 @@ class Ledger:
     """The open ledger. One writer at a time; SQLite makes others wait."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Open the ledger, creating it if missing; SpoolError if it is none, or was written by a newer returnsd."""
+        """Open the ledger, creating it if missing and bringing an older one up to this returnsd.
+
+        SpoolError if it is none, was written by a newer returnsd, or is older and only to be read.
+        """
         if read_only:
             self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None)
         else:
             self._db = sqlite3.connect(path, isolation_level=None)
         try:
             self._db.execute("PRAGMA busy_timeout = 30000")
-            if not read_only:
+            if read_only:
+                schema.check(self._db, path)
+            else:
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = FULL")
-                self._create()
-            version = self._db.execute("PRAGMA user_version").fetchone()[0]
+                schema.bring_up(self._db, path)
+        except SpoolError:
+            self.close()
+            raise
         except sqlite3.DatabaseError as error:
             self.close()
             if isinstance(error, sqlite3.OperationalError):  # locked, or no room
@@ -118,20 +73,6 @@ class Ledger:
             raise SpoolError(
                 f"{path} is no ledger ({error}): bring back a copy of it, or move it away to begin a new one"
             ) from error
-        if version != SCHEMA_VERSION:
-            self.close()
-            raise SpoolError(
-                f"{path}: ledger version {version}, this returnsd knows {SCHEMA_VERSION}: run the newer returnsd"
-            )
-
-    def _create(self) -> None:
-        if self._db.execute("PRAGMA user_version").fetchone()[0] != 0:
-            return
-        with self._transaction():
-            if self._db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def close(self) -> None:
         """Close the file."""

@@ -1,10 +1,11 @@
 """Facts about this machine that a person would otherwise look up one by one: mounts, space, limits, clock, units.
 
-It only reads, and judges nothing: what a fact means for returnsd is the doctor's business. Linux only.
+It judges nothing: what a fact means for returnsd is the doctor's business. Linux only.
 """
 
 import ctypes
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -61,6 +62,22 @@ class Unit:
     def uses(self, config: Path) -> bool:
         """Say whether it runs with that configuration file."""
         return str(config) in self.command.split()
+
+
+def become(user: str) -> None:
+    """Go on as another user, for good; only root can."""
+    entry = pwd.getpwnam(user)
+    os.initgroups(user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+
+
+def user_name(uid: int) -> str:
+    """Return a user's name, or the number of one that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def mount_of(path: Path) -> Mount:
