@@ -72,7 +72,7 @@ def finish(spool: Spool, ledger: Ledger, decisions: Sequence[tuple[Decision, Dec
     results.project(sorted({decision.day for decision, _ in decisions}))
     ledger.note_written(results.written)
     for decision, earlier in decisions:
-        _move(spool, ledger, decision, earlier)
+        _move(spool, ledger, decision, [earlier] if earlier is not None else [])
 
 
 def heal(spool: Spool, ledger: Ledger) -> int:
@@ -81,20 +81,19 @@ def heal(spool: Spool, ledger: Ledger) -> int:
     if results.heal():
         ledger.note_written(results.written)
     expired = ledger.expired()
-    earlier: dict[str, Decision] = {}
-    newest: dict[str, Decision] = {}
+    of_item: dict[str, list[Decision]] = {}
     for _, decision in ledger.decisions_of():
-        if decision.item_id in newest:
-            earlier[decision.item_id] = newest[decision.item_id]
-        newest[decision.item_id] = decision
-    unfinished = [d for d in newest.values() if d.item_id not in expired and not spool.decided_place(d).exists()]
-    return sum(_move(spool, ledger, decision, earlier.get(decision.item_id)) for decision in unfinished)
+        of_item.setdefault(decision.item_id, []).append(decision)
+    moved = 0
+    for item, (*earlier, newest) in of_item.items():
+        if item not in expired and not spool.decided_place(newest).exists():
+            # more than one may have been interrupted: any of them may be where its file lies
+            moved += _move(spool, ledger, newest, earlier)
+    return moved
 
 
-def _move(spool: Spool, ledger: Ledger, decision: Decision, earlier: Decision | None) -> bool:
+def _move(spool: Spool, ledger: Ledger, decision: Decision, earlier: Sequence[Decision]) -> bool:
     verdict = ledger.verdict(decision.item_id)
     assert verdict is not None  # a decision refers to one
-    lay_at = spool.expected_places(verdict, None)
-    if earlier is not None:
-        lay_at.append(spool.decided_place(earlier))
+    lay_at = spool.expected_places(verdict, None) + [spool.decided_place(one) for one in earlier]
     return spool.file_decision(decision, lay_at) is not None

@@ -1,12 +1,16 @@
 """Ready-made records for tests: item number n, the verdict on it, and a decision about it."""
 
+import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from returnsd import item_id
 from returnsd.ledger import Ledger
 from returnsd.records import Decision, Item, Shelf, Verdict
+from returnsd.results import Results
+from returnsd.spool import Spool
 
 ZONE = timezone(timedelta(hours=2))
 NOON = datetime(2026, 3, 1, 12, 0, 0, 250_000, ZONE)
@@ -84,3 +88,17 @@ def enter(ledger: Ledger, *verdicts: Verdict) -> None:
     """Record these verdicts, their items first, as the worker does."""
     ledger.begin(Item(verdict.item_id, verdict.file_name, verdict.received_at) for verdict in verdicts)
     ledger.record(verdicts, {})
+
+
+def file_away(spool: Spool, ledger: Ledger, number: int, **changes: Any) -> Path:
+    """Bring a file with the bytes `picture <number>` and a verdict to its shelf, as the worker does."""
+    data = f"picture {number}".encode()
+    spool.paths.inbox.mkdir(parents=True, exist_ok=True)
+    (spool.paths.inbox / f"{number}.jpg").write_bytes(data)
+    queued = spool.take_in(spool.paths.inbox / f"{number}.jpg", example_id(number))
+    verdict = example_verdict(number, **{"sha256": hashlib.sha256(data).hexdigest(), **changes})
+    enter(ledger, verdict)
+    results = Results(spool.paths.results, ledger)
+    results.project([verdict.day])
+    ledger.note_written(results.written)
+    return spool.shelve(queued, verdict)
