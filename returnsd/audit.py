@@ -60,7 +60,7 @@ class Report:
 def audit(spool: Spool, ledger: Ledger, *, hashing: bool = True, progress: Progress | None = None) -> Report:
     """Check every promise about files and rows; `hashing` reads every file on a shelf whole."""
     report = Report(hashed=hashing)
-    places = _Places(spool)
+    places = _Places(spool, ledger)
     rows = list(ledger.verdicts_of())
     decided = ledger.newest_decisions()
     expired = ledger.expired()
@@ -68,7 +68,7 @@ def audit(spool: Spool, ledger: Ledger, *, hashing: bool = True, progress: Progr
     for _, verdict in progress(rows, len(rows)) if progress else rows:
         if verdict.item_id in expired:
             continue
-        _check_row(report, places, spool, verdict, decided.get(verdict.item_id), hashing)
+        _check_row(report, places, spool, ledger, verdict, decided.get(verdict.item_id), hashing)
     _check_unjudged(report, spool, ledger)
     _check_strays(report, places, ledger, expired)
     for kind in ("returns", "decisions"):
@@ -81,24 +81,22 @@ def audit(spool: Spool, ledger: Ledger, *, hashing: bool = True, progress: Progr
 class _Places:
     """Where every shelved file lies, by the id in its name."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, ledger: Ledger) -> None:
         self._spool = spool
+        self._ledger = ledger
         self.found: dict[str, list[Path]] = {}
-        self.strangers: list[Path] = []
         for shelf in Shelf:
             for path in _files_below(spool.shelf(shelf)):
-                known = item_id.is_valid(path.name[: item_id.LENGTH])
-                if known:
+                if item_id.is_valid(path.name[: item_id.LENGTH]):
                     self.found.setdefault(path.name[: item_id.LENGTH], []).append(path)
-                else:
-                    self.strangers.append(path)
 
-    def of(self, verdict: Verdict, decision: Decision | None) -> list[Path]:
-        """Return where the item's file lies, looking again for one that was moved since."""
+    def of(self, verdict: Verdict, decision: Decision | None) -> tuple[list[Path], Decision | None]:
+        """Return where the item's file lies and the decision about it; one that was moved since is looked for."""
         found = [path for path in self.found.get(verdict.item_id, []) if os.path.lexists(path)]
         if not found:
+            decision = self._ledger.decision(verdict.item_id)
             found = [p for p in self._spool.expected_places(verdict, decision) if os.path.lexists(p)]
-        return found
+        return found, decision
 
 
 def _files_below(folder: Path) -> Iterator[Path]:
@@ -108,16 +106,31 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _check_row(
-    report: Report, places: _Places, spool: Spool, verdict: Verdict, decision: Decision | None, hashing: bool
+    report: Report,
+    places: _Places,
+    spool: Spool,
+    ledger: Ledger,
+    verdict: Verdict,
+    decision: Decision | None,
+    hashing: bool,
 ) -> None:
-    found = places.of(verdict, decision)
+    # queue, shelves, queue again: so that a file on its way from one to the other is neither missed nor doubled
     in_queue = _queued_file(spool, verdict.item_id)
+    found, decision = places.of(verdict, decision)
+    if in_queue is not None and found:
+        in_queue = _queued_file(spool, verdict.item_id)
     if in_queue is not None and not found:
         report.queued += 1  # recorded, on its way to the shelf
         return
-    if len(found) + (in_queue is not None) != 1:
-        what = ", ".join(str(path) for path in found) or "nowhere"
-        report.fault(f"item {verdict.item_id} ({verdict.file_name}): its file is found {len(found)} times: {what}")
+    if not found and ledger.expired([verdict.item_id]):
+        report.expired += 1  # deleted for its age meanwhile
+        return
+    everywhere = found if in_queue is None else [*found, in_queue]
+    if len(everywhere) != 1:
+        what = ", ".join(str(path) for path in everywhere) or "nowhere"
+        report.fault(
+            f"item {verdict.item_id} ({verdict.file_name}): its file is found {len(everywhere)} times: {what}"
+        )
         return
     report.shelved += 1
     shelf = decision.shelf if decision is not None else verdict.shelf
@@ -146,16 +159,19 @@ def _queued_file(spool: Spool, wanted_id: str) -> Path | None:
 
 def _check_unjudged(report: Report, spool: Spool, ledger: Ledger) -> None:
     """Each item without a row must lie in the queue; one that got its row meanwhile is no fault."""
-    missing = [i for i in ledger.unjudged() if _queued_file(spool, i) is None]
+    with ledger.snapshot():
+        unjudged, counts = ledger.unjudged(), ledger.counts()
+    missing = [i for i in unjudged if _queued_file(spool, i) is None]
     rows = ledger.verdicts(missing)
-    for lost in missing:
-        if lost not in rows:
-            report.fault(f"item {lost} was taken in, has no row and is not in the queue")
-    waiting = sorted(spool.queue_ids())
-    without_row = set(waiting) - set(ledger.verdicts(waiting))
-    report.queued += len(without_row)
+    lost = [i for i in missing if i not in rows]
+    for one in lost:
+        report.fault(f"item {one} was taken in, has no row and is not in the queue")
     # an item that was renamed into the queue a moment ago may not be entered in the ledger yet
-    report.seen = ledger.counts()["seen"] + len(without_row - set(ledger.begun(sorted(without_row))))
+    waiting = spool.queue_ids()
+    not_entered = waiting - set(ledger.begun(sorted(waiting)))
+    report.queued += len(unjudged) - len(lost) + len(not_entered)
+    # what was judged since we read the rows was seen since
+    report.seen = counts["seen"] - (counts["rows"] - report.rows) + len(not_entered)
 
 
 def _check_strays(report: Report, places: _Places, ledger: Ledger, expired: set[str]) -> None:
