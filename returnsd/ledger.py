@@ -300,8 +300,17 @@ class Ledger:
             " AND d.seq = (SELECT max(seq) FROM decision WHERE item_id = v.item_id) LIMIT ?",
             (shelf.value, before, limit),
         ).fetchall()
-        verdicts = self.verdicts([row[0] for row in (judged + decided)[:limit]])
-        return [(verdict, self.decision(item_id)) for item_id, verdict in verdicts.items()]
+        return self._with_decisions([row[0] for row in (judged + decided)[:limit]])
+
+    def last_expired(self) -> list[tuple[Verdict, Decision | None]]:
+        """Return the items that were the last to expire, together: their deletion may have been interrupted."""
+        rows = self._db.execute(
+            "SELECT item_id FROM verdict WHERE expired_at = (SELECT max(expired_at) FROM verdict)"
+        )
+        return self._with_decisions([row[0] for row in rows])
+
+    def _with_decisions(self, item_ids: Sequence[str]) -> list[tuple[Verdict, Decision | None]]:
+        return [(verdict, self.decision(item_id)) for item_id, verdict in self.verdicts(item_ids).items()]
 
     def counts(self, day: str | None = None) -> dict[str, int]:
         """Return how many rows there are by shelf (of one day or of all), items seen, and decisions."""

@@ -3,7 +3,6 @@
 Their rows stay for ever; the audit knows which files were deleted for their age.
 """
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from returnsd.config import Keep
@@ -25,6 +24,7 @@ class Retention:
         self._ledger = ledger
         self.log = log
         self._next: float | None = None
+        self._finished = False
 
     def step(self, now: float, keep: Keep) -> None:
         """Delete a bounded number of files that are due (monotonic seconds)."""
@@ -33,6 +33,8 @@ class Retention:
         if now < self._next:
             return
         self._next = now + _EVERY_S
+        if not self._finished:
+            self._finish()
         self.expire(Shelf.ARCHIVE, keep.archive_days)
         self.expire(Shelf.REJECTED, keep.rejected_days)
 
@@ -46,8 +48,16 @@ class Retention:
         # Recorded before deleted: a file that is gone without a record would look lost.
         self._ledger.expire([verdict.item_id for verdict, _ in items], now)
         for verdict, decision in items:
-            for place in self._spool.expected_places(verdict, decision):
-                with suppress(FileNotFoundError):
-                    place.unlink()
+            folders = [place.parent for place in self._spool.expected_places(verdict, decision)]
+            place = self._spool.find(verdict.item_id, verdict.file_name, folders)
+            if place is not None:
+                place.unlink(missing_ok=True)
             self.log.info("item_expired", item=verdict.item_id, shelf=shelf.value)
         return len(items)
+
+    def _finish(self) -> None:
+        """Delete what a death or a power cut kept of the files that were the last to go."""
+        for verdict, decision in self._ledger.last_expired():
+            for place in self._spool.expected_places(verdict, decision):
+                place.unlink(missing_ok=True)
+        self._finished = True

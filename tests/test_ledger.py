@@ -408,3 +408,15 @@ def test_times_keep_the_offset_they_were_given_with(ledger: Ledger) -> None:
     assert decision.decided_at.utcoffset() == timedelta(hours=-8)
     assert decision.day == "2026-01-01"
     assert ledger.decision(example_id(1)) == decision
+
+
+def test_those_that_expired_last_are_known_together(ledger: Ledger) -> None:
+    enter(ledger, *(example_rejection(number) for number in range(4)))
+    before = ledger.last_expired()
+    ledger.expire([example_id(0), example_id(1)], NOON)
+    ledger.expire([example_id(2), example_id(3)], NOON + HOUR)
+
+    found = ledger.last_expired()
+
+    assert before == []
+    assert found == [(example_rejection(2), None), (example_rejection(3), None)]
