@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from returnsd import disk, item_id
+from returnsd import disk, item_id, policy
 from returnsd.config import Config
 from returnsd.ledger import LEDGER, Ledger
 
@@ -19,13 +19,13 @@ _MOST_COUNTED = 100_000
 def gather(config: Config) -> dict[str, object]:
     """Return the state of one installation; works while the service runs, and before it ever ran."""
     paths = config.paths
-    service = _service(paths.state)
+    running = (paths.state / LOCK).exists() and disk.is_locked(paths.state / LOCK)
     found: dict[str, object] = {
-        "running": service is not None,
-        "inbox_files": _count_files(paths.inbox),
+        "running": running,
+        "inbox_files": _count_files(paths.inbox, config.watch.ignore, recursive=config.watch.recursive),
         "queued": _count_queued(paths.queue),
-        "in_review": _count_files(paths.review),
-        "service": service,
+        "in_review": _count_files(paths.review, (".*",)),
+        "service": _told(paths.state) if running else None,
     }
     if (paths.state / LEDGER).exists():
         ledger = Ledger(paths.state / LEDGER, read_only=True)
@@ -44,8 +44,10 @@ def lines(found: dict[str, object]) -> list[str]:
         if isinstance(counts, dict):
             shelves = ", ".join(f"{name} {counts[name]}" for name in ("archive", "review", "rejected"))
             shown.append(f"{span}: {counts['rows']} judged ({shelves}), {counts['decisions']} decided by people")
-    if not isinstance(service, dict):
+    if not found["running"]:
         return ["returnsd is not running here: start it with `returnsd run`", *shown]
+    if not isinstance(service, dict):
+        return ["returnsd is starting, and has not told yet how it is doing", *shown]
     held = {why: n for why, n in service["held"].items() if n}
     threshold = service["threshold"]
     archives = f"archives from a confidence of {threshold:.3f}" if threshold is not None else "archives nothing"
@@ -59,10 +61,8 @@ def lines(found: dict[str, object]) -> list[str]:
     return shown
 
 
-def _service(state: Path) -> dict[str, object] | None:
-    """Return what the running service last told, if one runs."""
-    if not (state / LOCK).exists() or not disk.is_locked(state / LOCK):
-        return None
+def _told(state: Path) -> dict[str, object] | None:
+    """Return what the running service last told, if it did."""
     with suppress(OSError, ValueError):
         told = json.loads((state / STATUS).read_text())
         if isinstance(told, dict):
@@ -70,11 +70,11 @@ def _service(state: Path) -> dict[str, object] | None:
     return None
 
 
-def _count_files(folder: Path) -> int:
+def _count_files(folder: Path, ignore: tuple[str, ...], *, recursive: bool = True) -> int:
     count = 0
     for _, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        count += sum(not name.startswith(".") for name in names)
+        folders[:] = [name for name in folders if recursive and not policy.ignored(name, ignore)]
+        count += sum(not policy.ignored(name, ignore) for name in names)
         if count > _MOST_COUNTED:
             break
     return count
