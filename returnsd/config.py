@@ -117,12 +117,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """Where the page and the API listen; `token_file` holds the token that programs must send."""
+    """Where the page and the API listen, who may use them, and how much is audited."""
 
     host: str = _key("127.0.0.1", rules.TEXT, "The address that the page and the API listen on.")
     port: int = _key(5001, rules.whole(0, 65535), "Their port; 0 takes any free one.")
     token_file: Path | None = _key(
         None, rules.optional(rules.PATH), "A file with the token that the API asks for; null: none."
+    )
+    audit_share: float = _key(
+        0.01, rules.number(0, 1), "What share of the archived items is shown to people for audit."
     )
 
 

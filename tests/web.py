@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import httpx
 
 from benchmarks.running import ROOT
@@ -21,7 +22,7 @@ from returnsd.web.app import create_app
 from returnsd.web.desk import Desk, open_desk
 from returnsd.web.serve import Server, address_of, bound
 from tests.installation import HerePool, Installation
-from tests.tiny import tiny_jpeg
+from tests.tiny import tiny_jpeg, tiny_picture
 
 TOKEN = "a-token-of-twenty-letters"
 
@@ -42,6 +43,24 @@ class House:
         self.installation.work()
         rows = {row.file_name: row for row in self.installation.rows()}
         return [rows[name].item_id for name in names if rows[name].shelf == "review"]
+
+    def receive_alike(self, count: int) -> list[str]:
+        """Drop pictures that differ in their compression alone, and some that look like nothing else."""
+        for seed in range(12):
+            self.installation.drop(f"other-{seed}.jpg", tiny_jpeg(("dots", "noise")[seed % 2], seed))
+        for number in range(count):
+            quality = [cv2.IMWRITE_JPEG_QUALITY, 92 + number]
+            data = cv2.imencode(".jpg", tiny_picture("stripes", 5), quality)[1].tobytes()
+            self.installation.drop(f"alike-{number}.jpg", data)
+        self.installation.work()
+        return [row.item_id for row in self.installation.rows() if row.file_name.startswith("alike")][-count:]
+
+    def settle_all(self) -> None:
+        """Decide on all that waits, so that a test begins with nothing."""
+        queue = self.client.get("/v1/review", params={"limit": 1000}).json()
+        waiting = [item["item_id"] for section in queue["sections"] for item in section["items"]]
+        if waiting:
+            self.client.post("/v1/decisions", json={"item_ids": waiting, "reject": "settled"})
 
     def item(self, name: str) -> str:
         """Return the id of the item with that file name."""

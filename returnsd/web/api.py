@@ -1,5 +1,6 @@
 """What the parts of /v1 share: the desk as an argument, and how the OpenAPI describes problems."""
 
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -11,6 +12,9 @@ from returnsd.web.schemas import ProblemDocument
 
 TheDesk = Annotated[Desk, Depends(the_desk)]
 
+AUDITED_DAYS = 30
+"""How far back the audit looks."""
+
 _PROBLEM: dict[str, Any] = {
     "model": ProblemDocument,
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
@@ -21,3 +25,8 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return how the OpenAPI describes these answers, and those that any request may get."""
     always = (401, 403, 421, 422, 503)
     return {status: dict(_PROBLEM) for status in sorted({*always, *statuses})}
+
+
+def first_day(days: int) -> str:
+    """Return the first of so many local days up to today, as YYYY-MM-DD."""
+    return (datetime.now().astimezone().date() - timedelta(days=days - 1)).isoformat()

@@ -1,13 +1,13 @@
 """/v1/results, /v1/statistics and /v1/model: what came of it all, and by which model."""
 
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
 from returnsd.figures import total
-from returnsd.web.api import TheDesk, problems
+from returnsd.web.api import TheDesk, first_day, problems
 from returnsd.web.problems import NotFound
 from returnsd.web.schemas import ModelDocument, ResultRows, Statistics
 
@@ -45,7 +45,7 @@ async def results(
 @router.get("/statistics", responses=problems())
 async def statistics(desk: TheDesk, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Statistics:
     """Return how much of what there was over some days up to today, and how things stand now."""
-    first = (datetime.now().astimezone().date() - timedelta(days=days - 1)).isoformat()
+    first = first_day(days)
     found, categories, reasons = await desk.counting.ask(
         lambda figures: (figures.days(first), figures.categories(first), figures.reasons(first))
     )

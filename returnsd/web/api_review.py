@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from returnsd.errors import AlreadyDecided, DecisionError
-from returnsd.web.api import TheDesk, problems
+from returnsd.web.api import AUDITED_DAYS, TheDesk, first_day, problems
 from returnsd.web.deciding import Outcome, Refused
 from returnsd.web.documents import decision_document, waiting_sections
 from returnsd.web.problems import Problem, Unacceptable
@@ -22,6 +22,7 @@ from returnsd.web.schemas import (
     ReviewQueue,
     Withdraw,
 )
+from returnsd.web.waiting import by_category
 
 router = APIRouter(tags=["review"])
 
@@ -38,6 +39,26 @@ async def review_queue(
     """Return what waits for people, most useful first."""
     waiting = await desk.reading.ask(lambda reading: reading.waiting(order, limit, skip or ()))
     return ReviewQueue(version=waiting.version, count=waiting.count, sections=waiting_sections(waiting.sections))
+
+
+@router.get("/audit", responses=problems())
+async def audit_queue(
+    desk: TheDesk,
+    order: Annotated[Orders, Query(description="has no meaning here; oldest first")] = "oldest",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    skip: Annotated[list[Id] | None, Query(max_length=500, description="ids to leave out")] = None,
+) -> ReviewQueue:
+    """Return archived items of the stable random sample (web.audit_share) that no one has looked at yet.
+
+    A decision on one of them says whether it was archived rightly.
+    """
+    first = first_day(AUDITED_DAYS)
+    share = desk.config.web.audit_share
+    left_out = set(skip or ())
+    found = await desk.counting.ask(lambda figures: figures.to_audit(first, share, limit + len(left_out)))
+    count = await desk.counting.ask(lambda figures: figures.sampled(first, share))
+    items = [verdict for _, verdict in found if verdict.item_id not in left_out][:limit]
+    return ReviewQueue(version=0, count=count[0] - count[1], sections=waiting_sections(by_category(items)))
 
 
 @router.post("/review/looks", responses=problems())

@@ -10,9 +10,10 @@ from starlette.responses import Response
 import returnsd
 from returnsd import disk
 from returnsd.errors import ReturnsdError
-from returnsd.web import former, probes, v1
+from returnsd.web import former, people, probes, v1
 from returnsd.web.bodies import Bodies
 from returnsd.web.desk import Desk
+from returnsd.web.pages import page, wants_page
 from returnsd.web.problems import Busy, Problem
 from returnsd.web.security import Gate, answer
 from returnsd.web.traffic import Counting
@@ -36,7 +37,7 @@ def create_app(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.desk = desk
-    for router in (probes.router, former.router, v1.router):
+    for router in (probes.router, former.router, v1.router, people.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)
@@ -59,7 +60,7 @@ def _large(desk: Desk) -> dict[str, int]:
 
 async def _problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return answer(request.url.path, error)
+    return _answer(request, error)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -67,14 +68,22 @@ async def _http(request: Request, error: Exception) -> Response:
     titles = {404: "not found", 405: "method not allowed", 400: "bad request"}
     title = titles.get(error.status_code, "refused")
     detail = "" if error.status_code == 404 else str(error.detail)
-    return answer(request.url.path, Problem(error.status_code, title, detail, error.headers))
+    return _answer(request, Problem(error.status_code, title, detail, error.headers))
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = [{"where": [str(part) for part in fault["loc"]], "fault": fault["msg"]} for fault in error.errors()]
     first = f"{'.'.join(faults[0]['where'])}: {faults[0]['fault']}" if faults else ""
-    return answer(request.url.path, Problem(422, "cannot be done", first, faults=faults))
+    return _answer(request, Problem(422, "cannot be done", first, faults=faults))
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    """Return a problem as a page to people, as a document to programs."""
+    if wants_page(request):
+        title = problem.title[:1].upper() + problem.title[1:]
+        return page(request, "message.html", problem.status, title=title, detail=problem.detail)
+    return answer(request.url.path, problem)
 
 
 async def _trouble(request: Request, error: Exception) -> Response:

@@ -122,7 +122,7 @@ class WaitingRoom:
         grouped = {item.item_id for section in groups for item in section.items}
         single = [verdict for item_id, verdict in self.held.items() if item_id not in grouped]
         groups.sort(key=lambda section: (-len(section.items), section.items[0].item_id))
-        return groups + _by_category(single)
+        return groups + by_category(single)
 
     # --- who looks at what
 
@@ -138,7 +138,8 @@ class WaitingRoom:
         }
 
 
-def _by_category(items: Sequence[Verdict]) -> list[Section]:
+def by_category(items: Sequence[Verdict]) -> list[Section]:
+    """Return items by their predicted category, the largest first, in each the surest first."""
     by_category: dict[str, list[Verdict]] = {}
     for verdict in sorted(items, key=_sure):
         by_category.setdefault(verdict.category or "", []).append(verdict)

@@ -1,0 +1,443 @@
+"""The review page, driven as people do: a real browser, the keyboard, the mouse, a finger."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import chromium
+from tests.tiny import tiny_jpeg
+from tests.web import TOKEN, House, open_house
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+pytestmark = pytest.mark.chromium
+
+PHONE = {"viewport": {"width": 390, "height": 780}, "has_touch": True, "is_mobile": True}
+EVIL = "\"><img src=x onerror=\"document.title='evil'\"><script>document.title='evil'<'script>.jpg"
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def used_house(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[House]:
+    with open_house(tmp_path_factory.mktemp("page"), tiny, threshold=1.0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def house(used_house: House) -> House:
+    """A house in which nothing waits."""
+    used_house.settle_all()
+    return used_house
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Open]:
+    """Open a page; at the end nothing may have gone wrong in the browser, and nothing come from elsewhere."""
+    contexts, faults = [], []
+
+    def opened(
+        house: House, path: str = "/", *, wait_for: str = ".card", faults_allowed: bool = False, **how: Any
+    ) -> Any:
+        context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | how))
+        contexts.append(context)
+        page = context.new_page()
+        address = str(house.client.base_url)
+        page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: faults.append(f"dialog: {dialog.message}"))
+        if not faults_allowed:
+            page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda r: None if r.url.startswith((address, "data:")) else faults.append(r.url))
+        page.goto(address + path)
+        if wait_for:
+            page.wait_for_selector(wait_for)
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def cards(page: Any) -> list[str]:
+    return [str(card.get_attribute("data-item")) for card in page.query_selector_all(".card")]
+
+
+def chosen(page: Any) -> set[str]:
+    return {str(card.get_attribute("data-item")) for card in page.query_selector_all(".card[aria-selected=true]")}
+
+
+def here(page: Any) -> str:
+    return str(page.get_attribute(".card.here", "data-item"))
+
+
+def settled(page: Any) -> None:
+    """Wait until the page has sent what it had to send."""
+    page.evaluate("() => window.review.sending")
+
+
+def by_id(house: House, item_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = house.client.get(f"/v1/items/{item_id}").json()
+    return found
+
+
+def alone(page: Any) -> None:
+    """Turn off that alike pictures are selected together."""
+    page.uncheck("#together")
+    page.focus(".card.here")
+
+
+# --- seeing
+
+
+def test_what_waits_is_shown_alike_ones_together_with_category_and_confidence(house: House, visit: Open) -> None:
+    alike = house.receive_alike(6)
+
+    page = visit(house)
+
+    assert set(cards(page)[:6]) == set(alike)
+    assert page.inner_text("#count") == "18"
+    assert re.fullmatch(r"stripes\s+\d+ %", page.inner_text(".card .label-line"))
+    assert page.locator(".card img").first.evaluate("image => image.decode().then(() => image.naturalWidth)") == 100
+    assert page.inner_text(".group.alike h3") == "6 alike"
+
+
+def test_nothing_waiting_is_told_and_what_arrives_appears_by_itself(house: House, visit: Open) -> None:
+    page = visit(house, wait_for="#done:visible")
+
+    (item_id,) = house.receive("stripes", 1)
+    page.wait_for_selector(f"#i{item_id}", timeout=10_000)
+
+    assert not page.is_visible("#done")
+
+
+def test_a_file_name_is_shown_and_never_run(house: House, visit: Open) -> None:
+    house.installation.drop(EVIL.replace("/", "_"), tiny_jpeg("stripes", 1))
+    house.installation.work()
+
+    page = visit(house)
+
+    assert EVIL.replace("/", "_") in page.inner_text("#about")
+    assert page.title() == "Review · returnsd"
+
+
+# --- deciding
+
+
+def test_one_key_settles_a_whole_group_of_alike_pictures(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(8))
+    page = visit(house)
+    assert chosen(page) == group
+
+    page.keyboard.press("1")
+    settled(page)
+
+    assert group.isdisjoint(cards(page))
+    assert {by_id(house, item_id)["state"] for item_id in group} == {"decided"}
+    assert {by_id(house, item_id)["item"]["category"] for item_id in group} == {"stripes"}
+    assert page.inner_text("#count") == "12"
+
+
+def test_escape_leaves_one_picture_to_decide(house: House, visit: Open) -> None:
+    group = house.receive_alike(6)
+    page = visit(house)
+    first = here(page)
+
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    settled(page)
+
+    assert first in group
+    assert by_id(house, first)["item"]["category"] == "stripes"
+    assert page.inner_text("#count") == "17"
+    assert here(page) in cards(page)
+
+
+def test_typing_finds_any_category(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house)
+
+    page.keyboard.type("no")
+    offered = page.inner_text("#matches")
+    page.keyboard.press("Enter")
+    settled(page)
+
+    assert offered == "noise"
+    assert by_id(house, item_id)["item"]["category"] == "noise"
+
+
+def test_a_name_is_written_beside_the_decision_and_kept(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house)
+    page.fill("#by", "Anna")
+    page.focus(".card.here")
+
+    page.keyboard.press("1")
+    settled(page)
+    page.reload()
+
+    assert by_id(house, item_id)["item"]["decision"]["decided_by"] == "Anna"
+    assert page.input_value("#by") == "Anna"
+
+
+@pytest.mark.parametrize(("key", "reason"), [("0", "not_a_product"), (".", "retake")])
+def test_a_picture_that_is_no_product_or_must_be_retaken_is_rejected(
+    key: str, reason: str, house: House, visit: Open
+) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house)
+
+    page.keyboard.press(key)
+    settled(page)
+
+    item = by_id(house, item_id)["item"]
+    assert (item["shelf"], item["decision"]["reason"]) == ("rejected", reason)
+
+
+def test_a_skipped_picture_waits_for_everyone_else_and_can_be_shown_again(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house)
+
+    page.keyboard.press("-")
+    page.wait_for_selector("#done:visible")
+    still_waits = house.client.get("/v1/review").json()["count"]
+    page.click("#unskip")
+    page.wait_for_selector(f"#i{item_id}")
+
+    assert still_waits == 1
+
+
+def test_the_last_ten_decisions_can_be_undone(house: House, visit: Open) -> None:
+    house.receive("stripes", *range(12))
+    page = visit(house)
+    alone(page)
+    decided = []
+    for _ in range(11):
+        decided.append(here(page))
+        page.keyboard.press("1")
+    settled(page)
+
+    for _ in range(11):
+        page.keyboard.press("Backspace")
+    settled(page)
+
+    assert set(cards(page)) == {*decided[1:], *cards(page)}
+    assert by_id(house, decided[0])["state"] == "decided"
+    assert {by_id(house, item_id)["state"] for item_id in decided[1:]} == {"judged"}
+    assert page.is_disabled("#undo")
+
+
+# --- selecting
+
+
+def test_a_click_selects_and_shift_click_selects_a_range(house: House, visit: Open) -> None:
+    house.receive("stripes", *range(8))
+    page = visit(house)
+    alone(page)
+    ids = cards(page)
+
+    page.click(f"#i{ids[1]}")
+    page.click(f"#i{ids[4]}", modifiers=["Shift"])
+    page.click(f"#i{ids[3]}")
+
+    assert chosen(page) == {ids[1], ids[2], ids[4]}
+    assert page.inner_text("#what") == "What are these 3?"
+
+
+def test_space_arrows_and_ctrl_a_select_without_a_mouse(house: House, visit: Open) -> None:
+    house.receive("stripes", *range(6))
+    page = visit(house)
+    alone(page)
+    ids = cards(page)
+
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Shift+ArrowRight")
+    by_range = chosen(page)
+    page.keyboard.press("Escape")
+    none = chosen(page)
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Control+a")
+
+    assert by_range == set(ids[:3])
+    assert none == set()
+    assert chosen(page) == set(ids)
+
+
+def test_arrows_move_through_the_grid_as_it_looks(house: House, visit: Open) -> None:
+    house.receive("stripes", *range(12))
+    page = visit(house)
+    alone(page)
+
+    def place() -> dict[str, float]:
+        box: dict[str, float] = page.locator(".card.here").bounding_box()
+        return box
+
+    start = place()
+    page.keyboard.press("ArrowDown")
+    below = place()
+    page.keyboard.press("ArrowUp")
+
+    assert (below["x"], below["y"] > start["y"]) == (start["x"], True)
+    assert place() == start
+
+
+def test_one_picture_of_a_group_is_taken_out_by_a_click(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+    odd = sorted(group)[0]
+
+    page.click(f"#i{odd}")
+    page.keyboard.press("1")
+    settled(page)
+
+    assert by_id(house, odd)["state"] == "judged"
+    assert {by_id(house, item_id)["state"] for item_id in group - {odd}} == {"decided"}
+
+
+# --- looking closely
+
+
+def test_enter_zooms_and_a_key_decides_there_too(house: House, visit: Open) -> None:
+    house.receive("stripes", 1, 2)
+    page = visit(house)
+    alone(page)
+    first = here(page)
+
+    page.keyboard.press("Enter")
+    shown = page.get_attribute("#zoom-image", "src")
+    page.keyboard.press("1")
+    settled(page)
+    then = page.get_attribute("#zoom-image", "src")
+    page.keyboard.press("Escape")
+
+    assert first in shown
+    assert first not in then
+    assert by_id(house, first)["state"] == "decided"
+    assert not page.is_visible("#zoom")
+
+
+# --- two people
+
+
+def test_an_item_that_someone_else_decided_leaves_by_itself(house: House, visit: Open) -> None:
+    gone, stays = house.receive("stripes", 1, 2)
+    page = visit(house)
+
+    house.client.post("/v1/decisions", json={"item_ids": [gone], "category": "dots", "by": "Anna"})
+    page.wait_for_selector(f"#i{gone}", state="detached", timeout=10_000)
+
+    assert cards(page) == [stays]
+
+
+def test_a_decision_that_comes_too_late_tells_who_was_first_and_when(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, faults_allowed=True)  # the browser's console tells of the 409
+    house.client.post("/v1/decisions", json={"item_ids": [item_id], "category": "dots", "by": "Anna"})
+
+    page.keyboard.press("1")
+    settled(page)
+
+    assert re.search(r"Anna was first: dots, .*\d", page.inner_text("#toast"))
+    assert by_id(house, item_id)["item"]["category"] == "dots"
+    assert page.is_disabled("#undo")
+
+
+def test_two_people_see_that_they_look_at_the_same_picture(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    one, other = visit(house), visit(house)
+    one.fill("#by", "Anna")
+
+    other.wait_for_selector(f"#i{item_id} .watched:has-text('Anna')", timeout=15_000)
+
+
+def test_a_decision_that_could_not_be_recorded_comes_back(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, faults_allowed=True)
+    page.route("**/v1/decisions", lambda route: route.abort())
+
+    page.keyboard.press("1")
+    settled(page)
+
+    assert cards(page) == [item_id]
+    assert "Not recorded" in page.inner_text("#toast")
+
+
+# --- everyone
+
+
+def test_every_control_has_a_name_and_every_picture_says_what_it_is(house: House, visit: Open) -> None:
+    house.receive("stripes", 1, 2)
+    page = visit(house)
+
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, a, [role=option], dialog")]
+            .filter((one) => one.checkVisibility() && !one.closest("[aria-hidden=true]"))
+            .filter((one) => !(one.textContent.trim() || one.getAttribute("aria-label") || one.labels?.length))
+            .map((one) => one.outerHTML)"""
+    )
+
+    assert nameless == []
+    assert page.get_by_role("listbox", name="Pictures that wait").is_visible()
+    label = page.locator(".card").first.get_attribute("aria-label")
+    assert re.fullmatch(r"photo-stripes-\d\.jpg: probably stripes, \d+ % sure", label)
+
+
+def test_what_happened_is_said_to_those_who_do_not_see_it(house: House, visit: Open) -> None:
+    house.receive("stripes", 1)
+    page = visit(house)
+
+    page.keyboard.press("1")
+    settled(page)
+
+    assert page.inner_text("[role=status]") == "1 picture decided: stripes. 0 left here."
+
+
+def test_it_can_be_used_with_a_finger_on_a_phone(house: House, visit: Open) -> None:
+    group = house.receive_alike(4)
+    page = visit(house, **PHONE)
+
+    page.tap(f"#i{sorted(group)[0]}")
+    page.tap("#choices button")
+    settled(page)
+
+    assert {by_id(house, item_id)["state"] for item_id in sorted(group)[1:]} == {"decided"}
+    assert by_id(house, sorted(group)[0])["state"] == "judged"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    boxes = [button.bounding_box() for button in page.query_selector_all("#choices button")]
+    assert all(box["height"] >= 44 for box in boxes)
+
+
+# --- signing in
+
+
+def test_with_a_token_a_browser_signs_in_once(tmp_path: Path, tiny: Path, visit: Open) -> None:
+    with open_house(tmp_path, tiny, threshold=1.0, token=TOKEN) as house:
+        house.receive("stripes", 1)
+        page = visit(house, "/?a=b", wait_for="input[name=token]", faults_allowed=True)
+
+        page.fill("input[name=token]", "wrong-wrong-wrong")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("text=That is not the token.")
+        page.fill("input[name=token]", TOKEN)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".card")
+
+        assert page.url.endswith("/?a=b")
+        page.keyboard.press("1")
+        settled(page)
+        assert house.client.get("/v1/review").json()["count"] == 0
+        page.click("text=Sign out")
+        page.wait_for_selector("input[name=token]")
+        page.goto(str(house.client.base_url))
+        page.wait_for_selector("input[name=token]")
