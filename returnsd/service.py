@@ -314,12 +314,19 @@ class Service:
             self._refused,
         ]
         self._notifier.status("; ".join([told, *filter(None, troubles)]))
+        self._leave_status(json.dumps(status))
+
+    def _leave_status(self, told: str) -> None:
+        path = self.worker.config.paths.state / STATUS
+        draft = path.with_name(f".{STATUS}.tmp")
         try:
-            draft = self.worker.config.paths.state / f".{STATUS}.tmp"
-            draft.write_text(json.dumps(status))
-            os.replace(draft, self.worker.config.paths.state / STATUS)
+            draft.write_text(told)
+            os.replace(draft, path)
         except OSError:
-            return  # a full disk: the journal and systemd are told all the same
+            # a full disk has no room for a new file, but the old one's can be written again
+            with suppress(OSError), path.open("r+") as old:
+                old.write(told)
+                old.truncate()
 
     def _look_after_progress(self, now: float) -> None:
         stuck = self.worker.stuck(now)

@@ -59,7 +59,6 @@ def test_systemd_would_name_a_setting_it_does_not_know(units: Path) -> None:
         ("returnsd@.service", 1.0),
         ("returnsd-batch.service", 1.0),
         ("returnsd-web.service", 1.5),
-        ("returnsd-failed@.service", 4.0),
     ],
 )
 def test_a_unit_is_closed_as_far_as_was_promised(name: str, most: float) -> None:
