@@ -10,18 +10,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from returnsd.errors import BundleError
 from returnsd.forest import Forest, Probabilities
+from returnsd.memory import Memory
+
+T = TypeVar("T")
 
 FORMAT = 1
 EMBEDDED = Path(__file__).parent / "bundles"
 CARD = "card.json"
 FILES = ("forest.npz", "features.npz", "calibration.npz", "known.png", "known.npz")
+MEMORY = "memory.npz"
+"""A file that not every bundle has."""
 
 KNOWN_TOLERANCE = 0.02
 """How far a probability of the known picture may be off: processors differ in the last bits, models do not."""
@@ -49,6 +54,7 @@ class Bundle:
     id: str
     categories: tuple[str, ...]
     forest: Forest
+    memory: Memory | None
     calibration: Calibration
     known_picture: bytes
     known_probabilities: Probabilities
@@ -58,22 +64,24 @@ class Bundle:
         """Read and verify a bundle; BundleError names the file and the remedy."""
         card_bytes = _read(directory, CARD)
         card = _parse_card(directory, card_bytes)
-        files = {name: _verified(directory, name, card) for name in FILES}
+        names = (*FILES, MEMORY) if MEMORY in card["files"] else FILES
+        files = {name: _verified(directory, name, card) for name in names}
         categories = tuple(card["categories"])
         features = card["features"]["count"]
         known = _arrays(directory, "known.npz", files, ("probabilities",))["probabilities"]
         if known.shape != (len(categories),) or known.dtype.kind != "f":
             raise BundleError(f"{directory / 'known.npz'} does not fit the card: get the bundle again")
-        try:
-            forest = Forest(_arrays(directory, "forest.npz", files, ()), len(categories), features)
-        except BundleError as error:
-            raise BundleError(f"{directory / 'forest.npz'}: {error}") from error
+        memory = _parsed(directory, MEMORY, files, lambda arrays: Memory(arrays, len(categories)))
+        seen = features if memory is None else features - memory.dimensions + memory.size
+        forest = _parsed(directory, "forest.npz", files, lambda arrays: Forest(arrays, len(categories), seen))
+        assert forest is not None  # verified to be there
         return cls(
             directory=directory,
             card=card,
             id=f"{card['name']}-{card['version']}+{hashlib.sha256(card_bytes).hexdigest()[:8]}",
             categories=categories,
             forest=forest,
+            memory=memory,
             calibration=_calibration(directory, files, len(categories)),
             known_picture=files["known.png"],
             known_probabilities=known,
@@ -81,7 +89,8 @@ class Bundle:
 
     def predict_proba(self, rows: NDArray[np.float32]) -> Probabilities:
         """Return (n, categories) calibrated probabilities for (n, features) rows; each row sums to 1."""
-        return calibrated(self.forest.predict_proba(rows), self.card["calibration"])
+        probabilities = self.forest.predict_proba(remembered(self.memory, rows))
+        return calibrated(probabilities, self.card["calibration"])
 
     def check_known(self, features: NDArray[np.float32]) -> None:
         """BundleError if this machine's features of the known picture lead to other probabilities than known."""
@@ -92,6 +101,19 @@ class Bundle:
                 f"{self.directory}: this machine sees the known picture differently (by {worst:.3f}):"
                 " install the library versions of constraints.txt, or train the bundle again here"
             )
+
+
+def remembered(
+    memory: Memory | None, rows: NDArray[np.float32], own: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """Return what the forest sees of (n, features) rows: their last values, a direction, become what is near it.
+
+    :param own: see Memory.
+    """
+    if memory is None:
+        return rows
+    kept = rows.shape[1] - memory.dimensions
+    return np.concatenate([rows[:, :kept], memory(rows[:, kept:], own)], axis=1)
 
 
 def calibrated(probabilities: Probabilities, settings: Mapping[str, Any]) -> Probabilities:
@@ -225,6 +247,17 @@ def _arrays(
     if missing:
         raise BundleError(f"{directory / name} lacks {', '.join(missing)}: get the bundle again")
     return arrays
+
+
+def _parsed(
+    directory: Path, name: str, files: Mapping[str, bytes], parse: Callable[[dict[str, NDArray[Any]]], T]
+) -> T | None:
+    if name not in files:
+        return None
+    try:
+        return parse(_arrays(directory, name, files, ()))
+    except BundleError as error:
+        raise BundleError(f"{directory / name}: {error}") from error
 
 
 def _calibration(directory: Path, files: Mapping[str, bytes], classes: int) -> Calibration:

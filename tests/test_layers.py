@@ -25,7 +25,7 @@ LAYERS = [
     ["history"],
     ["ledger"],
     ["schema"],
-    ["forest", "vision"],
+    ["forest", "memory", "vision"],
     ["companion"],
     ["disk", "sdnotify", "logs", "metrics", "progress"],
     ["policy", "journal"],
@@ -38,7 +38,7 @@ LAYERS = [
 VISION = ["decoder", "pool", "wire", "jail", "decode", "extractor", "grids", "fisher", "scores", "descriptors"]
 VISION += ["features", "formats", ""]
 
-PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest"}
+PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest", "memory"}
 IMPURE = {"asyncio", "ctypes", "fcntl", "glob", "logging", "mmap", "multiprocessing", "os", "random", "secrets"}
 IMPURE |= {"select", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "syslog"}
 IMPURE |= {"tempfile", "threading", "time", "cv2", "structlog", "tqdm", "watchdog"}

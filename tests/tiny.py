@@ -72,5 +72,5 @@ def tiny_bundle(folder: Path, categories: tuple[str, ...] = CATEGORIES, name: st
         "features": settings,
         "calibration": _CALIBRATED,
     }
-    write_bundle(folder / name, card, forest, arrays, probabilities, truth)
+    write_bundle(folder / name, card, forest, arrays, None, probabilities, truth)
     return folder / name

@@ -83,7 +83,7 @@ def _train(asked: argparse.Namespace) -> None:
         if isinstance(step, train.Seen):
             seen = step
         else:
-            print(f"learning linear scores: {step}", file=sys.stderr, flush=True)
+            print(f"learning {step}", file=sys.stderr, flush=True)
     assert seen is not None
     parameters = {
         "n_estimators": asked.trees,

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from returnsd.bundle import CARD, FORMAT, Bundle, calibrated
+from returnsd.bundle import CARD, FORMAT, MEMORY, Bundle, calibrated, remembered
 from returnsd.forest import Forest
+from returnsd.memory import Memory
 from returnsd.vision.decode import DecodeLimits, decode
 from returnsd.vision.extractor import Extractor
 
@@ -71,12 +72,13 @@ def write_bundle(
     card: Mapping[str, Any],
     forest: Mapping[str, NDArray[Any]],
     features: Mapping[str, NDArray[Any]],
+    memory: Mapping[str, NDArray[Any]] | None,
     probabilities: NDArray[np.float64],
     truth: NDArray[np.int64],
 ) -> Bundle:
     """Write a bundle, whole or not at all, and load it; an older one of that name is replaced.
 
-    :param card: all of the card but `format` and `files`.
+    :param card: all of the card but `format` and `files`. :param memory: see returnsd.memory.
     :param probabilities: (n, categories) of the calibration pictures, after calibration; `truth` (n,) theirs.
     """
     draft = directory.with_name(f".{directory.name}.draft")
@@ -84,13 +86,17 @@ def write_bundle(
     draft.mkdir(parents=True)
     np.savez_compressed(draft / "forest.npz", **dict[str, Any](forest))
     np.savez_compressed(draft / "features.npz", **dict[str, Any](features))
+    if memory is not None:
+        np.savez_compressed(draft / MEMORY, **dict[str, Any](memory))
     np.savez_compressed(
         draft / "calibration.npz", probabilities=probabilities.astype(np.float32), truth=truth.astype(np.uint8)
     )
     picture = known_picture()
     (draft / "known.png").write_bytes(picture)
     seen = Extractor(features, card["features"])(decode(picture, DecodeLimits()))
-    known = Forest(forest, len(card["categories"]), len(seen)).predict_proba(seen[np.newaxis])
+    categories = len(card["categories"])
+    inputs = remembered(None if memory is None else Memory(memory, categories), seen[np.newaxis])
+    known = Forest(forest, categories, inputs.shape[1]).predict_proba(inputs)
     np.savez_compressed(draft / "known.npz", probabilities=calibrated(known, card["calibration"])[0])
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(draft.iterdir())}
     text = json.dumps({"format": FORMAT, **card, "files": files}, indent=2, ensure_ascii=False)

@@ -6,7 +6,7 @@ looks at: `best` sees as well as we know how, `fast` what can be had in a millis
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -23,12 +23,18 @@ from returnsd.vision.features import Image, Views, canvas
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a model looks at: blocks of values, and the linear scores made from them with their penalties."""
+    """What a model looks at: blocks of values, and the linear scores made from them with their penalties.
+
+    `near` says by how many values of which blocks pictures are compared with remembered ones, `near_score` by which
+    score beside them.
+    """
 
     blocks: tuple[str, ...]
     scores: Mapping[str, tuple[str, ...]]
     penalties: Mapping[str, float]
     gaussians: int = 128
+    near: Mapping[str, int] = field(default_factory=dict)
+    near_score: str | None = None
 
 
 KINDS = {
@@ -36,6 +42,8 @@ KINDS = {
         BLOCKS,
         {"grids": ("basic", "grids"), "gradients": ("gradients",), "colours": ("colours",), "all": BLOCKS},
         {"grids": 0.1, "gradients": 1.0, "colours": 0.6, "all": 1.0},
+        near={"gradients": 64, "colours": 48, "grids": 48, "basic": 32},
+        near_score="all",
     ),
     "fast": Kind(
         ("basic", "grids"), {"basic": ("basic",), "grids": ("basic", "grids")}, {"basic": 0.01, "grids": 0.1}

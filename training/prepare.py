@@ -22,7 +22,7 @@ from returnsd.vision.decode import DecodeLimits, decode
 from training.labels import DataError, Labelled
 
 SPLITS = ("train", "validation", "calibration", "test")
-SHARES = {"train": 0.70, "validation": 0.07, "calibration": 0.10, "test": 0.13}
+SHARES = {"train": 0.73, "validation": 0.04, "calibration": 0.10, "test": 0.13}
 FEWEST = 8
 """A category with fewer usable pictures cannot be learnt, calibrated and tested."""
 

@@ -1,4 +1,4 @@
-"""Linear scores from long vectors, by ridge regression: learnt on training pictures, and honest about those.
+"""Linear maps of long vectors: scores by ridge regression, honest about training pictures; directions by PCA.
 
 One against all, +1 for the category and -1 / (categories - 1) for the others. The forest must learn from scores
 as they are on pictures that the regression has not seen; so training pictures get scores out of fold, exactly and
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import blas, cho_factor, cho_solve, lapack, solve_triangular
+from sklearn.utils.extmath import randomized_svd
 
 from returnsd.vision.scores import standardised
+from training.learn import SIZES
 
 FOLDS = 5
 _FLAT = 1e-4  # an input that differs less says nothing
@@ -31,10 +33,25 @@ class Ridge:
     out_of_fold: Matrix
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """Return what returnsd.vision.scores.LinearScores wants, as small as it may be."""
-        weights: NDArray[Any] = self.weights.astype(np.float16)
-        parts: dict[str, NDArray[Any]] = {"mean": self.mean, "scale": self.scale, "weights": weights}
-        return {f"score_{name}_{part}": array for part, array in parts.items()}
+        """Return what returnsd.vision.scores.Linear wants of a score."""
+        return as_map(f"score_{name}", self.mean, self.scale, self.weights)
+
+
+def as_map(name: str, mean: Matrix, scale: Matrix, weights: Matrix) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a linear map for a bundle, as small as they may be."""
+    return {f"{name}_mean": mean, f"{name}_scale": scale, f"{name}_weights": weights.astype(np.float16)}
+
+
+def directions(name: str, rows: Matrix, count: int, seed: int) -> dict[str, NDArray[Any]]:
+    """Return the map of (n, d) rows to the `count` values in which they differ most (PCA).
+
+    Fisher vectors have a length already and are compared as they are; other inputs are put on one scale first.
+    """
+    mean = rows.mean(axis=0)
+    scale = np.ones_like(mean) if name in SIZES else 1.0 / np.maximum(rows.std(axis=0), _FLAT)
+    x = standardised(rows, mean, scale)
+    _, _, found = randomized_svd(x, min(count, *x.shape), n_iter=3, random_state=seed)
+    return as_map(f"near_{name}", mean, scale, found.T)
 
 
 def fit(rows: Matrix, truth: NDArray[np.int64], categories: int, penalty: float, seed: int) -> Ridge:

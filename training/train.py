@@ -18,9 +18,10 @@ import sklearn
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from returnsd.bundle import Bundle, calibrated
+from returnsd.bundle import Bundle, calibrated, remembered
 from returnsd.forest import Forest
-from returnsd.vision.extractor import Extractor, rounded
+from returnsd.memory import Memory, arrays_of
+from returnsd.vision.extractor import Extractor
 from training import calibrate, scores
 from training.export import forest_arrays, write_bundle
 from training.extract import Store
@@ -30,6 +31,7 @@ from training.prepare import Entry
 
 MODEL = "random_forest_model.joblib"
 _AT_ONCE = 512
+_SAMPLE = 6000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,14 @@ def features(extractor: Extractor, store: Store, names: Sequence[str]) -> NDArra
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A finished way of seeing: its arrays and settings, and the (n, features) that the forest is trained on."""
+    """A finished way of seeing: its arrays and settings, what is remembered, and what the forest is trained on.
+
+    `training` is (n, inputs): no picture's own label is in what it says, neither by its scores nor by its memory.
+    """
 
     arrays: dict[str, NDArray[Any]]
     settings: dict[str, Any]
+    memory: dict[str, NDArray[Any]] | None
     training: NDArray[np.float32]
 
 
@@ -86,18 +92,38 @@ def learn_scores(
     cache: Path,
     seed: int,
 ) -> Iterator[str | Seen]:
-    """Yield the name of each score as its turn comes, and at last what was learnt."""
+    """Yield what is learnt next, in words; at last what was learnt."""
     extractor = Extractor(learnt, settings)
     arrays = dict(learnt)
-    parts = [store.rows(training.names, extractor.columns(["basic"]))]
+    out_of_fold: dict[str, NDArray[np.float32]] = {}
     for name, blocks in kind.scores.items():
-        yield name
+        yield f"linear scores: {name}"
         ridge = _ridge(name, blocks, kind.penalties[name], extractor, store, training, categories, cache, seed)
         arrays |= ridge.arrays(name)
-        parts.append(ridge.out_of_fold)
+        out_of_fold[name] = ridge.out_of_fold
+    sample = np.random.default_rng(seed).permutation(len(training.names))[:_SAMPLE]
+    for name, count in kind.near.items():
+        yield f"directions: {name}"
+        rows = store.rows([training.names[i] for i in sample], extractor.columns([name]))
+        arrays |= scores.directions(name, rows, count, seed)
     finished = dict(settings) | {"scores": {name: list(blocks) for name, blocks in kind.scores.items()}}
-    finished["count"] = len(Extractor(arrays, finished).names)
-    yield Seen(arrays, finished, rounded(np.concatenate(parts, axis=1)))
+    finished |= {"near": list(kind.near), "near_score": kind.near_score}
+    extractor = Extractor(arrays, finished)
+    finished["count"] = len(extractor.names)
+    seen = np.empty((len(training.names), finished["count"]), np.float32)
+    for start in range(0, len(seen), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        known = {name: values[part] for name, values in out_of_fold.items()}
+        seen[part] = extractor.compose(store.rows(training.names[part]), known)
+    if not kind.near:
+        yield Seen(arrays, finished, None, seen)
+        return
+    yield "what is remembered"
+    kept = len(extractor.names) - sum(
+        family.stop - family.start for name, family in extractor.families.items() if name.startswith("near_")
+    )
+    memory, own = arrays_of(seen[:, kept:], training.truth, categories)
+    yield Seen(arrays, finished, memory, remembered(Memory(memory, categories), seen, own))
 
 
 def _ridge(
@@ -140,9 +166,10 @@ def train(
     arrays = forest_arrays(model)
     forest = Forest(arrays, len(categories), seen.training.shape[1])
     extractor = Extractor(seen.arrays, seen.settings)
+    memory = None if seen.memory is None else Memory(seen.memory, len(categories))
 
     def asked(split: str) -> NDArray[np.float64]:
-        return forest.predict_proba(features(extractor, store, sides[split].names))
+        return forest.predict_proba(remembered(memory, features(extractor, store, sides[split].names)))
 
     calibration = calibrate.choose(asked("validation"), sides["validation"].truth)
     probabilities = calibrated(asked("calibration"), calibration)
@@ -156,7 +183,9 @@ def train(
     }
     if parameters.get("oob_score"):
         card["forest"]["out_of_bag_accuracy"] = round(float(model.oob_score_), 4)
-    bundle = write_bundle(directory, card, arrays, seen.arrays, probabilities, sides["calibration"].truth)
+    bundle = write_bundle(
+        directory, card, arrays, seen.arrays, seen.memory, probabilities, sides["calibration"].truth
+    )
     joblib.dump(model, directory.parent / MODEL, compress=3)
     return bundle
 

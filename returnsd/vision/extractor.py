@@ -1,9 +1,9 @@
 """One picture in, one vector of numbers out: what the forest sees.
 
-A vector is the basic features, followed by linear scores made from long blocks of values (grids, Fisher vectors)
-that the forest itself could not weigh. Always finite, and rounded to float16, so that thresholds can be stored as
-float16 without changing a decision. Which blocks and scores there are, the bundle's card says; what is learnt comes
-with the bundle.
+A vector is the basic features, then linear scores made from long blocks of values (grids, Fisher vectors) that the
+forest itself could not weigh, then a direction by which the model's memory tells what is near. Always finite, and
+rounded to float16, so that thresholds can be stored as float16 without changing a decision. Which blocks and scores
+there are, the bundle's card says; what is learnt comes with the bundle.
 """
 
 import json
@@ -19,7 +19,7 @@ from returnsd.vision import descriptors
 from returnsd.vision.features import SIDE, Basic, Image, Vector, Views, canvas, lay_out
 from returnsd.vision.fisher import FisherVector
 from returnsd.vision.grids import grids
-from returnsd.vision.scores import LinearScores
+from returnsd.vision.scores import Linear, unit
 
 FEATURE_VERSION = 1
 """Changes with every change that alters any value; a bundle of another version is refused."""
@@ -36,10 +36,12 @@ class Extractor:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> None:
         """Take what was learnt; BundleError if it does not fit together.
 
-        :param arrays: `palette`, and what FisherVector and LinearScores want of each Fisher vector and score.
+        :param arrays: `palette`, and what FisherVector and Linear want of each Fisher vector, `score_<name>` and
+            `near_<block>`.
         :param settings: `version`: FEATURE_VERSION at training; `colours`: of the palette; `blocks`: those
             of BLOCKS in use; `sizes`: the cell sizes of each Fisher vector's squares; `scores`: for each
-            score's name, the blocks that it is made from.
+            score's name, the blocks that it is made from; `near`: the blocks whose directions are compared, and
+            `near_score` the score that is compared with them.
         """
         if settings.get("version") != FEATURE_VERSION:
             raise BundleError(
@@ -56,15 +58,27 @@ class Extractor:
         widths |= {name: fisher.size for name, fisher in self._fisher.items()}
         self.blocks, _ = lay_out(widths)
         self._scores = {
-            name: (LinearScores(arrays, name), tuple(of)) for name, of in settings.get("scores", {}).items()
+            name: (self._linear(arrays, f"score_{name}", of), _span(self.columns(of)))
+            for name, of in settings.get("scores", {}).items()
         }
-        for name, (score, of) in self._scores.items():
-            if score.inputs != len(self.columns(of)):
-                raise BundleError(f"the bundle's scores {name!r} do not fit {', '.join(of)}: get the bundle again")
+        self._near = {
+            name: (self._linear(arrays, f"near_{name}", [name]), self.blocks[name])
+            for name in settings.get("near", [])
+        }
+        self._near_score = settings.get("near_score")
         sizes = {f"score_{name}": score.size for name, (score, _) in self._scores.items()}
+        sizes |= {f"near_{name}": near.size for name, (near, _) in self._near.items()}
+        if self._near_score is not None:
+            sizes["near_score"] = self._scores[self._near_score][0].size
         families, names = lay_out({"basic": widths["basic"], **sizes})
         self.families = self._basic.families | {name: families[name] for name in sizes}
         self.names = self._basic.names + names[widths["basic"] :]
+
+    def _linear(self, arrays: Mapping[str, NDArray[Any]], name: str, of: Sequence[str]) -> Linear:
+        linear = Linear(arrays, name)
+        if linear.inputs != len(self.columns(of)):
+            raise BundleError(f"the bundle's map {name!r} does not fit {', '.join(of)}: get the bundle again")
+        return linear
 
     @property
     def width(self) -> int:
@@ -96,10 +110,18 @@ class Extractor:
         return finite(row)
 
     def weigh(self, row: Vector) -> Vector:
-        """Return the features of a row of blocks (n,), or of many (m, n): basic ones and scores, float16 values."""
-        parts = [row[..., self.blocks["basic"]]]
-        for score, of in self._scores.values():
-            parts.append(score(np.concatenate([row[..., self.blocks[name]] for name in of], axis=-1)))
+        """Return the features of a row of blocks (n,), or of many (m, n): float16 values."""
+        scores = {name: score(row[..., columns]) for name, (score, columns) in self._scores.items()}
+        return self.compose(row, scores)
+
+    def compose(self, row: Vector, scores: Mapping[str, Vector]) -> Vector:
+        """Return the features of rows of blocks whose scores are known already."""
+        directions = [unit(near(row[..., columns])) for near, columns in self._near.values()]
+        if self._near_score is not None:
+            score = scores[self._near_score]
+            directions.append(unit(score - score.mean(axis=-1, keepdims=True)))
+        shared = np.float32(1 / max(1, len(directions)) ** 0.5)  # all of them together have length 1
+        parts = [row[..., self.blocks["basic"]], *scores.values(), *(shared * part for part in directions)]
         return rounded(np.concatenate(parts, axis=-1))
 
     def _block(self, name: str, views: Views) -> Vector:
@@ -109,6 +131,12 @@ class Extractor:
             return grids(views, self._basic.colour_of_pixel(views), self._basic.colours)
         describe = descriptors.gradients if name == "gradients" else descriptors.colours
         return self._fisher[name](*describe(views, self._sizes[name]))
+
+
+def _span(columns: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return columns as a slice where they lie side by side: that saves copying them."""
+    first, last = int(columns[0]), int(columns[-1])
+    return slice(first, last + 1) if last - first + 1 == len(columns) else columns
 
 
 def finite(values: Vector) -> Vector:

@@ -1,4 +1,4 @@
-"""Linear scores: one number a category from a long vector, for the forest to weigh.
+"""Linear maps from long vectors to short ones: scores, one number a category; and directions, by which to compare.
 
 Inputs are standardised and clipped, so that a picture unlike any other cannot shout.
 """
@@ -17,33 +17,32 @@ CLIP = 5.0
 Vector = NDArray[np.float32]
 
 
-class LinearScores:
-    """One learnt set of scores."""
+class Linear:
+    """One learnt map."""
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], name: str) -> None:
         """Take what was learnt.
 
-        :param arrays: under `score_<name>_`: `mean` and `scale` (d,) of the inputs, `weights` (d, categories).
+        :param arrays: under `<name>_`: `mean` and `scale` (d,) of the inputs, `weights` (d, outputs).
         """
         self._mean, self._scale, self._weights = (
-            np.ascontiguousarray(arrays[f"score_{name}_{part}"], np.float32)
-            for part in ("mean", "scale", "weights")
+            np.ascontiguousarray(arrays[f"{name}_{part}"], np.float32) for part in ("mean", "scale", "weights")
         )
         if self._weights.ndim != 2 or not len(self._mean) == len(self._scale) == len(self._weights):
-            raise BundleError(f"the bundle's scores {name!r} are damaged: get the bundle again")
+            raise BundleError(f"the bundle's map {name!r} is damaged: get the bundle again")
 
     @property
     def inputs(self) -> int:
-        """How many values they are made from."""
+        """How many values it is made from."""
         return len(self._mean)
 
     @property
     def size(self) -> int:
-        """How many scores there are: one a category."""
+        """How many values come out."""
         return int(self._weights.shape[1])
 
     def __call__(self, values: Vector) -> Vector:
-        """Return the (categories,) scores of one vector (d,), or (n, categories) of (n, d)."""
+        """Return the (outputs,) of one vector (d,), or (n, outputs) of (n, d)."""
         return np.asarray(standardised(values, self._mean, self._scale) @ self._weights, np.float32)
 
 
@@ -52,3 +51,9 @@ def standardised(values: Vector, mean: Vector, scale: Vector) -> Vector:
     scaled = values - mean
     scaled *= scale
     return np.clip(scaled, -CLIP, CLIP, out=scaled)
+
+
+def unit(values: Vector) -> Vector:
+    """Return each row's direction: the same, of length 1."""
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.asarray(values / np.maximum(length, 1e-6), np.float32)
