@@ -418,6 +418,31 @@ def test_it_can_be_used_with_a_finger_on_a_phone(house: House, visit: Open) -> N
     assert all(box["height"] >= 44 for box in boxes)
 
 
+# --- looking up
+
+
+def test_a_decision_is_taken_back_and_made_anew_on_the_items_own_page(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    house.client.post("/v1/decisions", json={"item_ids": [item_id], "category": "dots", "by": "Anna"})
+    page = visit(house, f"/items/{item_id}", wait_for="text=Anna")
+
+    page.click("text=Take the decision back")
+    page.wait_for_selector("text=took the decision back")
+    page.select_option("[data-choice]", "noise")
+    page.click("button:has-text('Decide')")
+    page.wait_for_selector(".story li:has-text('said: noise')")
+
+    assert by_id(house, item_id)["item"]["category"] == "noise"
+
+
+def test_the_dashboard_keeps_itself_up_to_date(house: House, visit: Open) -> None:
+    page = visit(house, "/dashboard", wait_for=".tile")
+    before = int(page.inner_text(".tile b >> nth=0"))
+
+    house.receive("stripes", 1, 2)
+    page.wait_for_function(f"() => document.querySelector('.tile b').textContent == {before + 2}", timeout=20_000)
+
+
 # --- signing in
 
 

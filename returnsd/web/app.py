@@ -10,7 +10,7 @@ from starlette.responses import Response
 import returnsd
 from returnsd import disk
 from returnsd.errors import ReturnsdError
-from returnsd.web import former, people, probes, v1
+from returnsd.web import former, looking, people, probes, v1
 from returnsd.web.bodies import Bodies
 from returnsd.web.desk import Desk
 from returnsd.web.pages import page, wants_page
@@ -37,7 +37,7 @@ def create_app(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.desk = desk
-    for router in (probes.router, former.router, v1.router, people.router):
+    for router in (probes.router, former.router, v1.router, people.router, looking.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(HTTPException, _http)

@@ -52,15 +52,21 @@ def _environment() -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE / "templates"),
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     made.globals["static"] = static_address
     made.filters["printable"] = printable
-    made.filters["percent"] = lambda share: "" if share is None else f"{100 * share:.0f} %"
+    made.filters["percent"] = _percent
     made.filters["moment"] = lambda time: time.strftime("%Y-%m-%d %H:%M:%S")
     return made
+
+
+def _percent(share: float | None) -> str:
+    """Return a confidence for people: only what is certain is shown as 100 %."""
+    if share is None:
+        return ""
+    return f"{100 if share >= 1 else min(99, round(100 * share))} %"
 
 
 _TEMPLATES = _environment()

@@ -621,6 +621,7 @@ class Review {
   // --- hands
 
   listen() {
+    document.querySelector(".keys").open = matchMedia("(min-height: 780px)").matches;
     $("by").value = store.get("returnsd-by");
     $("by").addEventListener("input", () => store.set("returnsd-by", $("by").value));
     this.together.checked = store.get("returnsd-together", "yes") === "yes";
@@ -702,7 +703,8 @@ function refreshing(live) {
 async function act(button) {
   button.disabled = true;
   const body = JSON.parse(button.dataset.body);
-  const { ok, document: answer } = await ask(button.dataset.post, { ...body, by: store.get("returnsd-by") });
+  if (button.dataset.with) { body[button.dataset.with] = button.closest("[data-acts]").querySelector("[data-choice]").value; }
+  const { ok, document: answer } = await ask(button.dataset.post, { ...body, by: store.get("returnsd-by").trim() });
   if (ok) { location.reload(); } else { button.disabled = false; button.closest("[data-acts]").querySelector("[role=alert]").textContent = answer.detail; }
 }
 

@@ -1,0 +1,215 @@
+"""The overview: today and the last 30 days in numbers, how sure they are, and what a person should know.
+
+Gathered from the ledger, the running service and the model's card; pure but for `gather`, which asks the desk.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from returnsd.figures import Day, Figures, total
+from returnsd.web.api import AUDITED_DAYS
+from returnsd.web.desk import Desk
+from returnsd.web.estimates import differ, share_bounds
+from returnsd.web.pulse import Beat
+from returnsd.worker import Model
+
+BINS = 20
+DAYS = 30
+
+_RECENT = 500
+_ENOUGH = 200
+_MUCH = 0.1
+_LOW_DISK_SHARE, _LOW_DISK_BYTES = 0.05, 1 << 30
+_LONG_WAIT = timedelta(days=2)
+_SHIFTED, _SHIFTED_SHARE = 0.75, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """How often what was archived without a person was right: so many of the sample were looked at."""
+
+    sample: int
+    looked_at: int
+    wrong: int
+    low: float
+    high: float
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of those looked at that were right."""
+        return None if not self.looked_at else 1 - self.wrong / self.looked_at
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know, and what to do about it."""
+
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Everything the dashboard shows."""
+
+    today: Day
+    days: list[Day]
+    total: Day
+    waiting: int
+    oldest_waiting: datetime | None
+    queued: int
+    running: bool
+    per_second: float | None
+    categories: dict[str, int]
+    reasons: dict[str, int]
+    histogram: list[tuple[int, int]]
+    archived: int
+    estimated: float | None
+    audited: Audited
+    model: str
+    threshold: float | None
+    target_accuracy: float
+    shortlist_coverage: float
+    notices: list[Notice]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the ledger says, read in one go."""
+
+    days: list[Day]
+    categories: dict[str, int]
+    reasons: dict[str, int]
+    histogram: list[tuple[int, int]]
+    archived: int
+    estimated: float | None
+    sample: tuple[int, int, int]
+    confidences: NDArray[np.float64]
+    vectors: NDArray[np.float32]
+
+
+async def gather(desk: Desk, now: datetime) -> Overview:
+    """Return how things stand."""
+    config, model = desk.config, desk.judge.model
+    first = now.date() - timedelta(days=DAYS - 1)
+    counted = await desk.counting.ask(
+        lambda figures: count(figures, first, config.web.audit_share, model.bundle.id)
+    )
+    waiting, oldest = await desk.reading.ask(lambda reading: (reading.count(), reading.history.oldest_waiting()))
+    beat = await desk.pulse.feel(config)
+    days = every_day(counted.days, first, now.date())
+    sample, looked_at, wrong = counted.sample
+    low, high = share_bounds(looked_at - wrong, looked_at)
+    audited = Audited(sample, looked_at, wrong, low, high)
+    notices = [
+        *of_service(beat),
+        *of_model(model, config.model.target_accuracy, audited),
+        *of_drift(model, counted.confidences, counted.vectors),
+    ]
+    if oldest is not None and now - oldest > _LONG_WAIT:
+        notices.append(Notice(f"{waiting} pictures wait, the oldest since {oldest:%Y-%m-%d}", "review them"))
+    return Overview(
+        today=days[-1],
+        days=days,
+        total=total(days),
+        waiting=waiting,
+        oldest_waiting=oldest,
+        queued=beat.found["queued"],
+        running=beat.service is not None,
+        per_second=None if beat.service is None else beat.service["per_second"],
+        categories=counted.categories,
+        reasons=counted.reasons,
+        histogram=counted.histogram,
+        archived=counted.archived,
+        estimated=counted.estimated,
+        audited=audited,
+        model=model.bundle.id,
+        threshold=model.rule.threshold,
+        target_accuracy=config.model.target_accuracy,
+        shortlist_coverage=config.model.shortlist_coverage,
+        notices=notices,
+    )
+
+
+def count(figures: Figures, first: date, audit_share: float, model: str) -> Counted:
+    """Ask the ledger for everything since a day."""
+    day = first.isoformat()
+    archived, estimated = figures.archived_confidence(day)
+    audited_from = (first + timedelta(days=DAYS - AUDITED_DAYS)).isoformat()
+    return Counted(
+        days=figures.days(day),
+        categories=figures.categories(day),
+        reasons=figures.reasons(day),
+        histogram=figures.histogram(day, BINS),
+        archived=archived,
+        estimated=estimated,
+        sample=figures.sampled(audited_from, audit_share),
+        confidences=figures.recent_confidences(model, _RECENT),
+        vectors=figures.recent_vectors(model, _RECENT),
+    )
+
+
+def every_day(found: list[Day], first: date, last: date) -> list[Day]:
+    """Return one entry for each day, also for those without any items."""
+    by_day = {day.day: day for day in found}
+    names = [(first + timedelta(days=n)).isoformat() for n in range((last - first).days + 1)]
+    return [by_day.get(name, Day(name)) for name in names]
+
+
+# --- what a person should know
+
+
+def of_service(beat: Beat) -> list[Notice]:
+    """Return what is wrong with the worker or the disk."""
+    notices = []
+    service = beat.service
+    if service is None:
+        notices.append(Notice("The worker does not run: nothing new is judged", "start it: returnsd run"))
+    elif beat.problem is not None:
+        notices.append(Notice(f"Nothing is taken in: {beat.problem}", "see the log; it resumes by itself"))
+    elif service["last_error"]:
+        notices.append(Notice(str(service["last_error"]), "see the log"))
+    if beat.free_bytes < max(_LOW_DISK_BYTES, _LOW_DISK_SHARE * beat.total_bytes):
+        free = beat.free_bytes / (1 << 30)
+        notices.append(Notice(f"The disk has {free:.1f} GiB left", "free some space, or set keep.archive_days"))
+    return notices
+
+
+def of_model(model: Model, target_accuracy: float, audited: Audited) -> list[Notice]:
+    """Return where the model does not do what was asked of it."""
+    notices = []
+    if model.rule.threshold is None:
+        text = f"Nothing is archived without a person: no threshold reaches an accuracy of {target_accuracy:.0%}"
+        notices.append(Notice(text, "lower model.target_accuracy (returnsd model show tells what each costs)"))
+    if audited.looked_at and audited.high < target_accuracy:
+        text = f"The audit found at most {audited.high:.1%} right, {target_accuracy:.0%} was asked for"
+        notices.append(Notice(text, "raise model.threshold, or train with the decisions (training harvest)"))
+    return notices
+
+
+def of_drift(model: Model, confidences: NDArray[np.float64], vectors: NDArray[np.float32]) -> list[Notice]:
+    """Return how the newest pictures differ from those that the model was calibrated on.
+
+    Confidences are compared with the calibration set's, features with the card's `reference` (the mean and
+    deviation of each feature), where the card has one. A difference must be certain and large to be told.
+    """
+    notices = []
+    known = model.bundle.calibration.confidence
+    if len(confidences) >= _ENOUGH and len(known):
+        apart = differ(confidences, known)
+        now, then = float(confidences.mean()), float(known.mean())
+        if apart is not None and apart > _MUCH and abs(now - then) > _MUCH / 2:
+            change = "less" if now < then else "more"
+            text = f"The model is {change} sure than in calibration: {now:.0%}, then {then:.0%}"
+            notices.append(Notice(text, "look at what arrives; train with the decisions (training harvest)"))
+    reference = model.bundle.card.get("reference")
+    if reference and len(vectors) >= _ENOUGH and vectors.shape[1] == len(reference["mean"]):
+        mean, deviation = np.asarray(reference["mean"]), np.maximum(np.asarray(reference["deviation"]), 1e-6)
+        shifted = float((np.abs(vectors.mean(axis=0) - mean) / deviation > _SHIFTED).mean())
+        if shifted > _SHIFTED_SHARE:
+            text = f"What waits looks unlike the training pictures: {shifted:.0%} of the features have moved"
+            notices.append(Notice(text, "look at what arrives; train with the decisions (training harvest)"))
+    return notices
