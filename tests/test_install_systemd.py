@@ -81,8 +81,10 @@ def staged_package(folder: Path) -> tuple[Path, Path]:
     # as compact as is quick: it is installed once from the same disk
     environ = {"PATH": "/usr/bin:/bin", "COMPRESSION": "none", **pip_settings()}
     subprocess.run([ROOT / "packaging/stage", staged], check=True, env=environ, capture_output=True)
-    first = make_deb(staged, folder, environ)
     (code,) = staged.glob("opt/returnsd/lib/python3*/site-packages/returnsd/__init__.py")
+    if not (shipped := code.parent / "bundles/retail21").exists():
+        shutil.copytree(folder / "tiny", shipped)  # a checkout without its model is tested with the small one
+    first = make_deb(staged, folder, environ)
     text = re.sub(r'__version__ = ".*"', f'__version__ = "{NEWER}"', code.read_text())
     # a new file, since the package that was built may share the old one's inode
     code.unlink()
@@ -183,6 +185,8 @@ def test_pictures_of_another_user_with_a_closed_umask_are_judged(here: Installat
 
 
 def test_the_journal_tells_an_items_story_by_its_fields(here: Installation) -> None:
+    here.drop(1)
+    here.wait_for_rows(here.dropped)
     item = here.run(f"tail -1 {HOME}/results/returns-*.csv").split(",")[0]
 
     story = here.entries("-u returnsd", f"ITEM_ID={item}")
@@ -199,6 +203,15 @@ def test_the_doctor_finds_no_fault(here: Installation) -> None:
 
     assert [finding for finding in found if finding["level"] == "FAULT"] == []
     assert "pictures come from the group returnsd-inbox: anna" in [finding["text"] for finding in found]
+
+
+def test_the_documented_queries_are_ones_that_journalctl_understands(here: Installation) -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    queries = re.findall(r"\| `(journalctl [^|`\\]+)", page)
+
+    assert len(queries) >= 7
+    for query in queries:
+        assert "Failed" not in here.try_(f"{query} --no-pager")[1]
 
 
 def test_it_stops_in_good_order_with_pictures_in_flight(here: Installation) -> None:
@@ -421,3 +434,27 @@ def test_destdir_is_honoured_and_nothing_tells_where_it_was_built(share: Path, p
     assert traces.stdout == ""
     subprocess.run([ROOT / "packaging/uninstall", destination], check=True, capture_output=True)
     assert [path for path in destination.rglob("*") if not path.is_dir()] == []
+
+
+NOT_HERE = ("sudo apt install", "make deb")
+"""What the box has already: Debian's packages; and the package, which every other test here installs."""
+
+
+def test_a_newcomer_gets_from_nothing_to_a_running_service_in_ten_commands(
+    here: Installation, packages: tuple[Path, Path]
+) -> None:
+    page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"## From nothing.*?```sh\n(.*?)```", page, flags=re.DOTALL)
+    commands = block.strip().splitlines()
+    here.run(f"rm -rf {HOME} /etc/returnsd; mkdir -p /root/clone/dist; cp {packages[0]} /root/clone/dist/")
+    here.run(f"cp {here.share}/pictures/0.jpg /root/clone/photo.jpg; systemctl daemon-reload")
+
+    assert len(commands) <= 10
+    for command in commands:
+        if not command.startswith(NOT_HERE):
+            here.run(f'cd /root/clone; sudo() {{ "$@"; }}; USER=anna; {command}')
+            here.wait_for("systemctl is-active returnsd || ! test -e /usr/bin/returnsd")
+
+    here.wait_for_rows(1)
+    here.wait_for("curl --silent --fail http://127.0.0.1:5001/livez")
+    here.run("systemctl is-enabled returnsd returnsd-web returnsd-batch.timer")
