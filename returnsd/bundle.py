@@ -53,6 +53,7 @@ class Bundle:
     card: Mapping[str, Any]
     id: str
     categories: tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...]
     forest: Forest
     memory: Memory | None
     calibration: Calibration
@@ -80,6 +81,7 @@ class Bundle:
             card=card,
             id=f"{card['name']}-{card['version']}+{hashlib.sha256(card_bytes).hexdigest()[:8]}",
             categories=categories,
+            groups=_groups(directory, card, categories),
             forest=forest,
             memory=memory,
             calibration=_calibration(directory, files, len(categories)),
@@ -226,6 +228,16 @@ _CARD: Mapping[str, tuple[str, Callable[[object], bool]]] = {
     "calibration": ("settings", _is_mapping),
     "files": ("the SHA-256 of each file", _is_mapping),
 }
+
+
+def _groups(directory: Path, card: Mapping[str, Any], categories: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of categories that nearly coincide, by number."""
+    number = {category: position for position, category in enumerate(categories)}
+    groups = [list(group) for group in card.get("groups", [])]
+    members = [category for group in groups for category in group]
+    if len(set(members)) != len(members) or not set(members) <= set(categories) or any(len(g) < 2 for g in groups):
+        raise BundleError(f"{directory / CARD}: groups must be of two or more categories, each in one at most")
+    return tuple(tuple(number[category] for category in group) for group in groups)
 
 
 def _verified(directory: Path, name: str, card: Mapping[str, Any]) -> bytes:

@@ -86,7 +86,7 @@ def _answer(path: Path, seen: Seen, model: Model) -> Answer:
         return Answer(str(path), Shelf.REJECTED, seen.reason or "", seen.detail, (), (), 0.0, 0.0)
     categories = model.bundle.categories
     probabilities = model.bundle.predict_proba(seen.features[np.newaxis])[0]
-    prediction = policy.predict(categories, probabilities, model.rule.floor)
+    prediction = policy.predict(categories, probabilities, model.rule.floor, model.rule.groups)
     shelf, reason = policy.choose_shelf(prediction, model.rule)
     best_first = np.argsort(-probabilities, kind="stable")
     return Answer(
@@ -94,7 +94,7 @@ def _answer(path: Path, seen: Seen, model: Model) -> Answer:
         shelf=shelf,
         reason=reason,
         detail="",
-        shortlist=prediction.shortlist,
+        shortlist=policy.shortlist(prediction, reason),
         probabilities=tuple((categories[i], float(probabilities[i])) for i in best_first),
         decode_ms=seen.decode_ms,
         feature_ms=seen.feature_ms,

@@ -22,6 +22,8 @@ from returnsd.records import Item, Prediction, Shelf, Verdict, printable
 RISK = 0.05
 """How often, at most, a chosen threshold may miss the target: one minus the promised 95 % confidence."""
 
+AMBIGUOUS = "ambiguous_within_group"
+
 _STARTS = 4
 _NAME_BYTES = 255
 
@@ -38,10 +40,15 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The numbers in force: archive from `threshold` up (None: never); list categories from `floor` up."""
+    """The numbers in force: archive from `threshold` up (None: never); list categories from `floor` up.
+
+    `groups` are categories that nearly coincide, by number; a group is certain from `group_threshold` up.
+    """
 
     threshold: float | None
     floor: float
+    groups: tuple[tuple[int, ...], ...] = ()
+    group_threshold: float | None = None
 
 
 def settled(first: Sighting, now: Sighting, settle_s: float) -> bool:
@@ -143,19 +150,39 @@ def shortlist_floor(true_probability: NDArray[np.float64], coverage: float) -> f
     return float(np.sort(true_probability)[rank - 1])
 
 
-def predict(categories: Sequence[str], probabilities: NDArray[np.float64], floor: float) -> Prediction:
+def predict(
+    categories: Sequence[str],
+    probabilities: NDArray[np.float64],
+    floor: float,
+    groups: Sequence[Sequence[int]] = (),
+) -> Prediction:
     """Return the prediction for one picture from its (n_categories,) calibrated probabilities."""
     order = np.argsort(-probabilities, kind="stable")
     top = int(order[0])
     second = int(order[1]) if len(order) > 1 else None
     listed = [categories[i] for i in order if probabilities[i] >= floor] or [categories[top]]
+    sums = [float(probabilities[list(group)].sum()) for group in groups]
+    best = max(range(len(sums)), key=sums.__getitem__, default=0)
+    alone = max((float(p) for i, p in enumerate(probabilities) if not any(i in g for g in groups)), default=0.0)
+    grouped = bool(sums) and sums[best] > alone
     return Prediction(
         category=categories[top],
         confidence=float(probabilities[top]),
         runner_up=None if second is None else categories[second],
         runner_up_confidence=None if second is None else float(probabilities[second]),
         shortlist=tuple(listed),
+        group=tuple(categories[i] for i in order if i in groups[best]) if grouped else (),
+        group_confidence=sums[best] if grouped else 0.0,
     )
+
+
+def merged(values: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """Return (n, categories) probabilities with a group's sum at its first category, 0 at its others."""
+    together = values.copy()
+    for first, *others in groups:
+        together[:, first] += values[:, others].sum(axis=1)
+        together[:, others] = 0.0
+    return together
 
 
 # --- verdicts
@@ -186,7 +213,7 @@ def judge(
         reason=reason,
         runner_up=prediction.runner_up,
         runner_up_confidence=prediction.runner_up_confidence,
-        shortlist=prediction.shortlist,
+        shortlist=shortlist(prediction, reason),
         duplicate_of=duplicate_of,
         model=model,
         sha256=sha256,
@@ -195,11 +222,20 @@ def judge(
 
 def choose_shelf(prediction: Prediction, rule: Rule) -> tuple[Shelf, str]:
     """Return the shelf of a picture that was seen, and the machine-readable reason."""
-    if rule.threshold is None:
-        return Shelf.REVIEW, "no_certified_threshold"
-    if prediction.confidence >= rule.threshold:
+    if rule.threshold is not None and prediction.confidence >= rule.threshold:
         return Shelf.ARCHIVE, "confident"
-    return Shelf.REVIEW, "below_threshold"
+    if (
+        prediction.group
+        and rule.group_threshold is not None
+        and prediction.group_confidence >= rule.group_threshold
+    ):
+        return Shelf.REVIEW, AMBIGUOUS
+    return Shelf.REVIEW, "no_certified_threshold" if rule.threshold is None else "below_threshold"
+
+
+def shortlist(prediction: Prediction, reason: str) -> tuple[str, ...]:
+    """Return the categories to offer a person, best first: those of the group where only that is certain."""
+    return prediction.group if reason == AMBIGUOUS else prediction.shortlist
 
 
 def reject(

@@ -32,13 +32,19 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model says: the best category and its probability, the runner-up, and the shortlist."""
+    """What the model says: the best category and its probability, the runner-up, and the shortlist.
+
+    Where categories nearly coincide and are grouped, `group` holds those of the best group, best first, and
+    `group_confidence` the probability of them all; it is empty where a category on its own is best.
+    """
 
     category: str
     confidence: float
     runner_up: str | None
     runner_up_confidence: float | None
     shortlist: tuple[str, ...]
+    group: tuple[str, ...] = ()
+    group_confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
+import numpy as np
+
 import returnsd
 from returnsd import config as configuration
 from returnsd import disk, logs, policy
@@ -64,7 +66,17 @@ def rule_for(bundle: Bundle, config: Config) -> policy.Rule:
             calibration.confidence, calibration.correct, config.model.target_accuracy
         )
     floor = policy.shortlist_floor(calibration.true_probability, config.model.shortlist_coverage)
-    return policy.Rule(threshold, floor)
+    return policy.Rule(threshold, floor, bundle.groups, _group_threshold(bundle, config.model.target_accuracy))
+
+
+def _group_threshold(bundle: Bundle, target_accuracy: float) -> float | None:
+    """Return the probability from which on a group is right as often as an archived category must be."""
+    if not bundle.groups:
+        return None
+    merged = policy.merged(bundle.calibration.probabilities, bundle.groups)
+    first_of = {member: group[0] for group in bundle.groups for member in group}
+    truth = np.array([first_of.get(int(category), int(category)) for category in bundle.calibration.truth])
+    return policy.choose_threshold(merged.max(axis=1), merged.argmax(axis=1) == truth, target_accuracy)
 
 
 def start_pool(config: Config, directory: Path) -> Pool:

@@ -451,11 +451,11 @@ class Worker:
         seen = [j.seen for j in batch if j.seen is not None and j.seen.features is not None]
         if not seen:
             return {}
-        bundle = self.model.bundle
+        bundle, rule = self.model.bundle, self.model.rule
         features = np.stack([one.features for one in seen if one.features is not None])
         probabilities = bundle.predict_proba(features)
         return {
-            one.key: policy.predict(bundle.categories, row, self.model.rule.floor)
+            one.key: policy.predict(bundle.categories, row, rule.floor, rule.groups)
             for one, row in zip(seen, probabilities, strict=True)
         }
 

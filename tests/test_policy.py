@@ -380,3 +380,53 @@ def test_the_archive_is_ordered_by_local_day_and_category() -> None:
 @pytest.mark.parametrize("verdict", [example_verdict(1), example_rejection(1)])
 def test_the_other_shelves_are_flat(verdict: object) -> None:
     assert policy.shelf_place(verdict) == PurePath(f"{example_id(1)}_1.jpg")  # type: ignore[arg-type]
+
+
+# --- categories that nearly coincide
+
+GROUPED = ("hat", "cap", "shoe")
+
+
+def grouped(probabilities: list[float]) -> Prediction:
+    return policy.predict(GROUPED, np.array(probabilities), 0.4, [(0, 1)])
+
+
+def test_a_group_that_is_best_is_named_best_first() -> None:
+    found = grouped([0.4, 0.45, 0.15])
+
+    assert (found.category, found.group) == ("cap", ("cap", "hat"))
+    assert found.group_confidence == pytest.approx(0.85)
+
+
+def test_a_category_on_its_own_that_is_better_than_every_group_leaves_no_group() -> None:
+    assert grouped([0.2, 0.2, 0.6]).group == ()
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "threshold", "group_threshold", "expected"),
+    [
+        ([0.5, 0.48, 0.02], 0.9, 0.95, (Shelf.REVIEW, "ambiguous_within_group")),
+        ([0.95, 0.04, 0.01], 0.9, 0.95, (Shelf.ARCHIVE, "confident")),
+        ([0.5, 0.3, 0.2], 0.9, 0.95, (Shelf.REVIEW, "below_threshold")),
+        ([0.5, 0.48, 0.02], 0.9, None, (Shelf.REVIEW, "below_threshold")),
+        ([0.5, 0.48, 0.02], None, 0.95, (Shelf.REVIEW, "ambiguous_within_group")),
+        ([0.01, 0.01, 0.98], 0.99, 0.95, (Shelf.REVIEW, "below_threshold")),
+    ],
+)
+def test_a_certain_group_of_uncertain_categories_is_told(
+    probabilities: list[float], threshold: float | None, group_threshold: float | None, expected: tuple[Shelf, str]
+) -> None:
+    assert policy.choose_shelf(grouped(probabilities), Rule(threshold, 0.4, ((0, 1),), group_threshold)) == expected
+
+
+def test_a_person_is_offered_the_categories_of_the_certain_group() -> None:
+    found = grouped([0.5, 0.48, 0.02])
+
+    assert policy.shortlist(found, "ambiguous_within_group") == ("hat", "cap")
+    assert policy.shortlist(found, "below_threshold") == found.shortlist
+
+
+def test_merging_moves_a_groups_probability_to_its_first_category() -> None:
+    found = policy.merged(np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1]]), [(0, 1)])
+
+    assert found == pytest.approx(np.array([[0.3, 0.0, 0.7], [0.9, 0.0, 0.1]]))

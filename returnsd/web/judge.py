@@ -248,8 +248,9 @@ class Judge:
 
 def _opinion(model: Model, probabilities: NDArray[np.float64]) -> Opinion:
     categories = model.bundle.categories
-    prediction = policy.predict(categories, probabilities, model.rule.floor)
+    prediction = policy.predict(categories, probabilities, model.rule.floor, model.rule.groups)
     shelf, reason = policy.choose_shelf(prediction, model.rule)
+    prediction = replace(prediction, shortlist=policy.shortlist(prediction, reason))
     best_first = np.argsort(-probabilities, kind="stable")
     return Opinion(
         prediction, shelf, reason, ranked=tuple((categories[i], float(probabilities[i])) for i in best_first)
