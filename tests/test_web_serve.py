@@ -130,6 +130,21 @@ def test_run_with_web_serves_beside_the_worker_restarts_it_and_ends_with_it(tmp_
         httpx.get(again)
 
 
+def test_a_file_moved_by_hand_into_a_categorys_folder_is_decided(tmp_path: Path, tiny: Path) -> None:
+    config = CONFIG.format(bundle=tiny).replace("threshold: 0.5", "threshold: 1.0")
+    with RunningService(tmp_path, config) as service:
+        service.start(arguments=["--web"])
+        (service.inbox / "photo.jpg").write_bytes(tiny_jpeg("stripes", 1))
+        review = tmp_path / "var/review"
+        assert eventually(lambda: (review / "dots").is_dir() and any(review.glob("*_photo.jpg")))
+        (waiting,) = review.glob("*_photo.jpg")
+
+        waiting.rename(review / "dots" / waiting.name)
+
+        assert eventually(lambda: any((tmp_path / "var/archive").glob("*/dots/*_photo.jpg")))
+        assert service.run("audit").returncode == 0
+
+
 def test_the_page_dies_with_a_worker_that_is_killed(tmp_path: Path, tiny: Path) -> None:
     with RunningService(tmp_path, CONFIG.format(bundle=tiny)) as service:
         service.start(arguments=["--web"])

@@ -15,6 +15,7 @@ from returnsd.ledger import LEDGER, Ledger
 from returnsd.logs import Logger
 from returnsd.records import Decision
 from returnsd.spool import Spool
+from returnsd.web.folders import Folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Deciding:
         self._log = log
         self.spool = Spool(config.paths)
         self.ledger = Ledger(config.paths.state / LEDGER)
+        self._folders = Folders(self.spool, self.ledger, log)
         self._unfinished: list[tuple[Decision, Decision | None]] = []
         try:
             if moved := review.heal(self.spool, self.ledger):
@@ -119,8 +121,10 @@ class Deciding:
         unknown = self.ledger.verdict(item_id) is None
         return Refused(item_id, error, unknown, None if newest is None else newest.category)
 
-    def carry_on(self) -> None:
-        """Move the files of decisions that were not where they should be when they were decided."""
+    def tend(self, categories: Sequence[str]) -> None:
+        """Do what is due now and then: take up what people moved by hand, carry on what could not be finished."""
+        for decision in self._folders.step(categories):
+            self._tell("item_decided", decision)
         if self._unfinished:
             unfinished, self._unfinished = self._unfinished, []
             self._finish(unfinished)

@@ -79,10 +79,10 @@ class _Serving:
         log.info("web_stopped")
 
     async def _tend(self) -> None:
-        """Do what is due now and then: decisions to carry on, and systemd's watchdog."""
+        """Do what is due now and then: decisions to take up or carry on, and systemd's watchdog."""
         while True:
             try:
-                await self._desk.deciding.ask(lambda deciding: deciding.carry_on())
+                await self._desk.deciding.ask(lambda one: one.tend(self._desk.judge.model.bundle.categories))
             except Exception as error:  # a full disk, a locked ledger: the next round tries again
                 self._desk.log.error("tending_failed", error=repr(error))
             self._notifier.watchdog()
