@@ -96,6 +96,7 @@ def _train(asked: argparse.Namespace) -> None:
         "name": asked.name,
         "version": asked.version,
         "trained_by": f"python -m training {shlex.join(sys.argv[1:])}",
+        "groups": _groups(asked.group, categories),
         "data": {"fingerprint": train.data_fingerprint(entries), "train": len(sides["train"].names)},
     }
     print(f"growing {asked.trees} trees", file=sys.stderr, flush=True)
@@ -103,6 +104,16 @@ def _train(asked: argparse.Namespace) -> None:
     size_mb = sum(path.stat().st_size for path in bundle.directory.iterdir()) / 1e6
     print(f"{bundle.id}, {size_mb:.1f} MB, in {bundle.directory}; on validation pictures:")
     _print_figures(bundle, store, sides["validation"], asked.target_accuracy)
+
+
+def _groups(given: list[str], categories: tuple[str, ...]) -> list[list[str]]:
+    groups = [[name.strip() for name in group.split("=")] for group in given]
+    unknown = sorted({name for group in groups for name in group} - set(categories))
+    if unknown or any(len(group) < 2 for group in groups):
+        raise labels.DataError(
+            f"--group wants categories of the manifest joined by '=', not {', '.join(unknown or given)}"
+        )
+    return groups
 
 
 def _evaluate(asked: argparse.Namespace) -> None:
@@ -183,6 +194,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--kind", **kinds)
     one.add_argument("--name", default="model", help="of the bundle")
     one.add_argument("--version", default="1.0", help="of the bundle")
+    one.add_argument(
+        "--group", action="append", default=[], metavar="A=B", help="categories that nearly coincide (repeatable)"
+    )
     one.add_argument("--trees", type=int, default=200)
     one.add_argument("--leaf", type=int, default=2, help="fewest training pictures in a leaf")
     one.add_argument("--max-features", default="sqrt", help="features looked at for each split")
