@@ -42,8 +42,7 @@ def back_up(config: Config, target: Path) -> int:
         raise SpoolError(f"{source} is not there: nothing was recorded yet")
     if target.exists():
         raise SpoolError(f"{target} is there already: give the back-up another name")
-    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        schema.keep(db, target)
+    schema.keep(source, target)
     return _rows_of_whole(target)
 
 
@@ -60,7 +59,9 @@ def restore(config: Config, source: BinaryIO) -> Restored:
             copy.flush()
             disk.sync_file(copy.fileno())
         _rows_of_whole(draft)
-        Ledger(draft).close()  # brings an older one up before it takes over
+        Ledger(draft).close()  # brings an older one up before it takes over; the back-up itself is the copy kept
+        for copy_kept in state.glob(f"{draft.name}.version-*"):
+            copy_kept.unlink()
         _replace(draft, state / LEDGER)
         with closing(Ledger(state / LEDGER)) as ledger:
             return _put_in_order(Spool(config.paths), ledger)

@@ -19,6 +19,8 @@ FINE, ADVICE, FAULT = "fine", "advice", "FAULT"
 
 # Whoever writes to these from another machine rings no doorbell here.
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "9p", "afs", "virtiofs", "vboxsf", "glusterfs"}
+# what ProtectHome= and PrivateTmp= of our units hide
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 _MEMORY = {"tmpfs", "ramfs"}
 _SMALL_BYTES, _LITTLE_BYTES = 200 << 20, 2 << 30
 _SMALL_INODES, _LITTLE_SHARE = 1_000, 0.05
@@ -87,6 +89,10 @@ def _judge_walls(unit: Unit, config: Config) -> Iterator[Finding]:
     """What the unit may not write to fails, and what lies in two of its ReadWritePaths cannot be renamed."""
     if unit.may_write is None:
         return
+    bundle = Path(config.model.bundle)
+    for path in [*all_folders(config), *([bundle] if bundle.is_absolute() else [])]:
+        if any(path.is_relative_to(hidden) for hidden in _HIDDEN):
+            yield Finding(FAULT, "units", f"{unit.name} cannot see {path}", "move it to /srv or below /var/lib")
     holders: dict[Path, Path | None] = {}
     for folder in all_folders(config):
         roots = [root for root in unit.may_write if folder.is_relative_to(root)]

@@ -1,7 +1,7 @@
 """The ledger's tables, and the steps that bring a ledger of any released returnsd up to this one.
 
-A step is one transaction: a crash leaves the ledger before it or after it. The ledger as it was is kept beside the
-new one first, for who must go back to the older returnsd. There are no steps backwards.
+All steps are one transaction: a crash leaves the ledger before them or after them. The ledger as it was is kept
+beside the new one first, for who must go back to the older returnsd. There are no steps backwards.
 """
 
 import sqlite3
@@ -72,13 +72,10 @@ A step that was released is never changed: a change is a new one, and tests/ledg
 
 def bring_up(db: sqlite3.Connection, path: Path, steps: Sequence[str] = STEPS) -> None:
     """Bring the open ledger up to the last step; SpoolError if it is beyond that."""
-    version = _version(db)
-    if version > len(steps):
+    if _version(db) < len(steps):
+        _take(db, path, steps)
+    if (version := _version(db)) > len(steps):
         raise SpoolError(_newer(path, version, len(steps)))
-    if 0 < version < len(steps):
-        keep(db, path.with_name(f"{path.name}.version-{version}"))
-    while _version(db) < len(steps):
-        _take_step(db, steps)
 
 
 def check(db: sqlite3.Connection, path: Path) -> None:
@@ -93,12 +90,15 @@ def check(db: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def keep(db: sqlite3.Connection, copy: Path) -> None:
-    """Copy an open ledger, whatever others write meanwhile, into one file that is whole or not there."""
+def keep(ledger: Path, copy: Path) -> None:
+    """Copy a ledger, whatever others write meanwhile, into one file that is whole or not there."""
     draft = copy.with_name(f".{copy.name}.tmp")
     draft.unlink(missing_ok=True)
-    with closing(sqlite3.connect(draft, isolation_level=None)) as target:
-        db.backup(target)
+    with (
+        closing(sqlite3.connect(f"{ledger.absolute().as_uri()}?mode=ro", uri=True)) as source,
+        closing(sqlite3.connect(draft, isolation_level=None)) as target,
+    ):
+        source.backup(target)
         target.execute("PRAGMA journal_mode = DELETE")  # one file, without a log beside it
     with draft.open("rb") as file:
         disk.sync_file(file.fileno())
@@ -106,14 +106,17 @@ def keep(db: sqlite3.Connection, copy: Path) -> None:
     disk.sync_folder(copy.parent)
 
 
-def _take_step(db: sqlite3.Connection, steps: Sequence[str]) -> None:
-    db.execute("BEGIN IMMEDIATE")
+def _take(db: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
+    db.execute("BEGIN IMMEDIATE")  # who else starts now waits, and then finds the work done
     try:
-        version = _version(db)  # another process may have been first
-        if version < len(steps):
-            for statement in steps[version].split(";\n"):
+        version = _version(db)
+        if 0 < version < len(steps):
+            keep(path, path.with_name(f"{path.name}.version-{version}"))
+        for step in steps[version:]:
+            for statement in step.split(";\n"):
                 db.execute(statement)
-            db.execute(f"PRAGMA user_version = {version + 1}")
+        if version < len(steps):
+            db.execute(f"PRAGMA user_version = {len(steps)}")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:  # a full disk may have ended it

@@ -46,6 +46,12 @@ def here(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
+def installed() -> Config:
+    """A configuration whose folders a unit can see; nothing is made there."""
+    return config.default(Path("/srv/returns"))
+
+
+@pytest.fixture
 def unit() -> Unit:
     return replace(machine.parse_unit(SHOWN), restarts=0, may_write=None)
 
@@ -200,22 +206,32 @@ def test_without_systemd_or_without_a_unit_for_this_file_it_says_so(unit: Unit, 
     assert levels(diagnosis.judge_units([unit], unit, here)) == ["fine"]
 
 
-def test_folders_that_the_unit_may_not_write_to_are_a_fault(unit: Unit, here: Config) -> None:
+def test_folders_that_the_unit_may_not_write_to_are_a_fault(unit: Unit, installed: Config) -> None:
     walled = replace(unit, may_write=(Path("/var/lib/returnsd"),))
+
+    found = list(diagnosis.judge_units([walled], walled, installed))
+
+    assert levels(found) == ["fine", "FAULT"]
+    assert f"ReadWritePaths={installed.paths.state.parent}" in found[1].remedy
+
+
+@pytest.mark.parametrize(("bundle", "hidden"), [("/home/anna/shop", True), ("/srv/shop", False), ("shop", False)])
+def test_a_model_that_the_unit_cannot_see_is_a_fault(bundle: str, hidden: bool, unit: Unit) -> None:
+    here = config.parse(f"model: {{bundle: {bundle}}}", Path("/srv"))
+    walled = replace(unit, may_write=(Path("/srv"),))
 
     found = list(diagnosis.judge_units([walled], walled, here))
 
-    assert levels(found) == ["fine", "FAULT"]
-    assert f"ReadWritePaths={here.paths.state.parent}" in found[1].remedy
+    assert any(f"cannot see {bundle}" in finding.text for finding in found) == hidden
 
 
-def test_folders_in_several_mounts_of_the_unit_are_a_fault(unit: Unit, here: Config) -> None:
-    base = here.paths.inbox.parent
-    apart = replace(unit, may_write=tuple(base / name for name in os.listdir(_made(here).parent)))
+def test_folders_in_several_mounts_of_the_unit_are_a_fault(unit: Unit, installed: Config) -> None:
+    base = installed.paths.inbox.parent
+    apart = replace(unit, may_write=tuple(diagnosis.all_folders(installed)))
     together = replace(unit, may_write=(base,))
 
-    assert "FAULT" in levels(diagnosis.judge_units([apart], apart, here))
-    assert levels(diagnosis.judge_units([together], together, here)) == ["fine"]
+    assert levels(diagnosis.judge_units([apart], apart, installed)) == ["fine", "FAULT"]
+    assert levels(diagnosis.judge_units([together], together, installed)) == ["fine"]
 
 
 def _made(here: Config) -> Path:

@@ -205,6 +205,17 @@ def test_the_doctor_finds_no_fault(here: Installation) -> None:
     assert "pictures come from the group returnsd-inbox: anna" in [finding["text"] for finding in found]
 
 
+def test_folders_that_systemd_mounts_apart_are_known_to_be_apart(here: Installation) -> None:
+    code = "import sys, returnsd.disk as d; print(len({d.place_of(d.Path(p)) for p in sys.argv[1:]}))"
+    walls = "-p ProtectSystem=strict -p ReadWritePaths=/srv/one -p ReadWritePaths=/srv/two"
+    here.run("mkdir -p /srv/one/a /srv/one/b /srv/two")
+
+    counted = f"systemd-run --quiet --wait --pipe {walls} /opt/returnsd/bin/python -c '{code}'"
+
+    assert here.run(f"{counted} /srv/one/a /srv/one/b") == "1"
+    assert here.run(f"{counted} /srv/one/a /srv/two") == "2"
+
+
 def test_the_documented_queries_are_ones_that_journalctl_understands(here: Installation) -> None:
     page = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
     queries = re.findall(r"\| `(journalctl [^|`\\]+)", page)
@@ -364,7 +375,8 @@ def test_a_back_up_of_the_running_service_brings_everything_back(here: Installat
     said = here.run("returnsd restore /root/ledger.backup")
 
     assert f"{before} rows are back; 10 pictures went back into the queue" in said
-    assert here.run(f"stat -c %U {HOME}/state/ledger.sqlite") == "returnsd"
+    here.run("returnsd rebuild-results")
+    assert here.run(f"stat -c %U {HOME}/state/ledger.sqlite {HOME}/results/*.csv | sort -u") == "returnsd"
     here.run("systemctl start returnsd")
     assert here.all_is_well()
 

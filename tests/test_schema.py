@@ -1,6 +1,8 @@
 """Every ledger that was ever released opens with nothing lost, and a newer one is refused."""
 
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -73,6 +75,7 @@ def test_a_released_ledger_becomes_what_a_new_one_is_and_works(released: Path, t
 
 def brought_up(path: Path, *steps: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA busy_timeout = 30000")
         schema.bring_up(db, path, [*schema.STEPS, *steps])
 
 
@@ -102,6 +105,23 @@ def test_a_step_that_fails_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
     assert tables_of(path) == before
     assert version_of(path) == len(schema.STEPS)
     Ledger(path).close()
+
+
+def test_two_that_start_at_once_take_each_step_once_and_keep_the_older_ledger(tmp_path: Path) -> None:
+    path = tmp_path / LEDGER
+    Ledger(path).close()
+    together = threading.Barrier(4)
+
+    def start() -> None:
+        together.wait()
+        brought_up(path, CHANGE)
+
+    with ThreadPoolExecutor(4) as starters:
+        for started in [starters.submit(start) for _ in range(4)]:
+            started.result()
+
+    assert version_of(path) == len(schema.STEPS) + 1
+    assert version_of(tmp_path / f"{LEDGER}.version-{len(schema.STEPS)}") == len(schema.STEPS)
 
 
 def test_a_new_ledger_keeps_no_copy_of_nothing(tmp_path: Path) -> None:
