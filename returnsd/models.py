@@ -8,20 +8,27 @@ from pathlib import Path
 from returnsd import policy
 from returnsd.bundle import Bundle, find_bundle, list_bundles
 from returnsd.config import Config
+from returnsd.errors import BundleError
 from returnsd.service import bundle_folders, check_model, rule_for, start_pool
 
 _TARGETS = (0.8, 0.85, 0.9, 0.94, 0.96, 0.98, 0.99)
 
 
 def list_lines(config: Config, search: Sequence[Path]) -> list[str]:
-    """Return a line for each bundle at hand; the one in use bears a star."""
-    in_use = find_bundle(config.model.bundle, search).resolve()
-    shown = []
-    for directory in list_bundles(search):
+    """Return a line for each bundle at hand, whole or not; the one in use bears a star."""
+    in_use = find_bundle(config.model.bundle, search)
+    directories = list_bundles(search)
+    if in_use.resolve() not in [directory.resolve() for directory in directories]:
+        directories.insert(0, in_use)
+    return [_line(directory, "*" if directory.resolve() == in_use.resolve() else " ") for directory in directories]
+
+
+def _line(directory: Path, star: str) -> str:
+    try:
         bundle = Bundle.load(directory)
-        star = "*" if directory.resolve() == in_use else " "
-        shown.append(f"{star} {directory.name}: {bundle.id}, {len(bundle.categories)} categories, {directory}")
-    return shown
+    except BundleError as error:
+        return f"{star} {directory.name}: cannot be used: {error}"
+    return f"{star} {directory.name}: {bundle.id}, {len(bundle.categories)} categories, {directory}"
 
 
 def describe(config: Config, name: str) -> dict[str, object]:
