@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import returnsd
-from returnsd import backup, disk, doctor, item_id, logs, machine, nightly, progress, review, status
+from returnsd import backup, disk, doctor, item_id, logs, machine, nightly, notify, progress, review, status
 from returnsd import config as configuration
 from returnsd.audit import audit
 from returnsd.classify import Answer, classify
@@ -24,6 +24,7 @@ from returnsd.diagnosis import FAULT
 from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolError
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.models import check_bundle, describe, list_lines
+from returnsd.report import Report
 from returnsd.results import Results
 from returnsd.sdnotify import Notifier
 from returnsd.service import Service, bundle_folders, open_model
@@ -100,8 +101,14 @@ def _check_web(config: Config) -> None:
 def _batch(asked: argparse.Namespace) -> int:
     config = _working_config(asked)
     _configure_logs(config)
-    with progress.Counting("judged") as counting:
-        report, path = nightly.run(config, counting.tell)
+    started_at = datetime.now().astimezone().isoformat(timespec="seconds")
+    try:
+        with progress.Counting("judged") as counting:
+            report, path = nightly.run(config, counting.tell)
+    except (ReturnsdError, OSError) as error:
+        _tell(config, Report(started_at, ended_at=started_at, problem=str(error)))
+        raise
+    told = _tell(config, report)
     if asked.json:
         print(path.read_text(), end="")
     else:
@@ -111,7 +118,15 @@ def _batch(asked: argparse.Namespace) -> int:
             print("left in the inbox: " + ", ".join(f"{count} {why}" for why, count in report.left.items()))
         if report.problem:
             print(f"not finished: {report.problem}", file=sys.stderr)
-    return 1 if report.problem else 0
+    return 1 if report.problem or not told else 0
+
+
+def _tell(config: Config, report: Report) -> bool:
+    """Tell whom the notify section names; say on stderr and return False if someone could not be told."""
+    failures = notify.tell(config.notify, report)
+    for failure in failures:
+        print(f"returnsd: {failure} (section notify of the configuration)", file=sys.stderr)
+    return not failures
 
 
 def _classify(asked: argparse.Namespace) -> int:
@@ -384,7 +399,8 @@ def _parser() -> argparse.ArgumentParser:
 
     batch = _add(commands, "batch", _batch, "judge all that waits, write the report, stop (cron, timer)",
                  "Beside a running service it waits until the service has caught up, and only reports."
-                 " Exit code 1 if something was left unjudged.")  # fmt: skip
+                 " The report is one HTML page and a JSON in <state>/reports; section `notify` of the configuration"
+                 " says who gets it. Exit code 1 if something was left unjudged or untold.")  # fmt: skip
     _json(batch)
 
     pictures = _add(

@@ -158,6 +158,32 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Notify:
+    """Who is told how `returnsd batch` ended, and how: nobody, unless a webhook or an address is given."""
+
+    when: str = _key("always", rules.choice("always", "failure"), "Whether to tell of every end, or of failures.")
+    webhook: str | None = _key(
+        None, rules.optional(rules.URL), "Where the report is posted as JSON; null: nowhere."
+    )
+    webhook_token_file: Path | None = _key(
+        None, rules.optional(rules.PATH), "A file with the token that is sent to the webhook; null: none."
+    )
+    email_to: tuple[str, ...] = _key((), rules.ADDRESSES, "Who gets the report by e-mail.")
+    email_from: str | None = _key(
+        None, rules.optional(rules.TEXT), "The sender of the e-mail; null: returnsd at this machine's name."
+    )
+    smtp_host: str = _key("localhost", rules.TEXT, "The mail server.")
+    smtp_port: int = _key(25, rules.whole(1, 65535), "Its port: 25, 587 for starttls, 465 for tls.")
+    smtp_security: str = _key(
+        "none", rules.choice("none", "starttls", "tls"), "How the connection to the mail server is protected."
+    )
+    smtp_user: str | None = _key(None, rules.optional(rules.TEXT), "The name to log in with; null: no login.")
+    smtp_password_file: Path | None = _key(
+        None, rules.optional(rules.PATH), "A file with the password to log in with."
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration. As `parse` makes it, every path is absolute and every number in its range."""
 
@@ -170,6 +196,7 @@ class Config:
     web: Web = field(default_factory=Web)
     log: Log = field(default_factory=Log)
     keep: Keep = field(default_factory=Keep)
+    notify: Notify = field(default_factory=Notify)
     return_id_pattern: str | None = _key(
         None,
         rules.optional(rules.REGEX),
@@ -311,6 +338,12 @@ def _conflicts(config: Config) -> Iterator[tuple[set[str], str]]:
         yield (
             {"watch.patience_s", "watch.settle_s"},
             f"watch.patience_s: is {watch.patience_s}, must be at least watch.settle_s ({watch.settle_s})",
+        )
+    notify = config.notify
+    if (notify.smtp_user is None) != (notify.smtp_password_file is None):
+        yield (
+            {"notify.smtp_user", "notify.smtp_password_file"},
+            "notify.smtp_user: needs notify.smtp_password_file, and the other way round",
         )
     # a link may make two of these one directory all the same: the spool looks at the real ones
     places = {name: Path(normpath(path)) for name, path in _values(config.paths, "paths.")}

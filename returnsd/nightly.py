@@ -8,15 +8,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from returnsd import disk
+from returnsd import report as reports
 from returnsd.config import Config
 from returnsd.errors import AlreadyRunning
 from returnsd.ledger import LEDGER, Ledger
-from returnsd.records import Shelf
+from returnsd.records import Shelf, Verdict, printable
+from returnsd.report import Report
 from returnsd.sdnotify import Notifier
 from returnsd.service import Service, without_events
 from returnsd.status import gather
@@ -27,29 +28,11 @@ _PATIENCE_S = 60.0
 _LOOK_S = 0.5
 
 
-@dataclass(slots=True)
-class Report:
-    """What one nightly run found. `problem` is None if all that waited was judged."""
-
-    started_at: str
-    ended_at: str = ""
-    duration_s: float = 0.0
-    judged_by: str = "batch"
-    model: str = ""
-    first_row: int = 0
-    last_row: int = 0
-    judged: int = 0
-    shelves: dict[str, int] = field(default_factory=dict)
-    categories: dict[str, int] = field(default_factory=dict)
-    rejected: dict[str, int] = field(default_factory=dict)
-    archived_share: float | None = None
-    waiting_in_review: int = 0
-    left: dict[str, int] = field(default_factory=dict)
-    problem: str | None = None
-
-
 def run(config: Config, progress: Callable[[int, int], None] = lambda judged, waiting: None) -> tuple[Report, Path]:
-    """Judge all that waits and write the report into <state>/reports; return it and its path."""
+    """Judge all that waits and write the report into <state>/reports; return it and the path of its JSON.
+
+    The same for people lies beside it: one HTML page that needs nothing else.
+    """
     started = datetime.now().astimezone()
     begun = time.monotonic()
     report = Report(started.isoformat(timespec="seconds"))
@@ -64,7 +47,8 @@ def run(config: Config, progress: Callable[[int, int], None] = lambda judged, wa
     folder = config.paths.state / REPORTS
     disk.make_folder(folder)
     path = folder / f"report-{started.strftime('%Y-%m-%dT%H%M%S')}-{report.last_row}.json"
-    disk.replace(path, (json.dumps(asdict(report), indent=2, ensure_ascii=False) + "\n").encode())
+    disk.replace(path.with_suffix(".html"), reports.page(report).encode())
+    disk.replace(path, (json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n").encode())
     return report, path
 
 
@@ -114,6 +98,8 @@ def _count(config: Config, report: Report) -> None:
             shelves[verdict.shelf.value] += 1
             if verdict.shelf is Shelf.REJECTED:
                 rejected[verdict.reason] += 1
+                if len(report.rejected_files) < reports.MOST_NAMED:
+                    report.rejected_files.append(_named(verdict))
             elif verdict.category is not None:
                 categories[verdict.category] += 1
     finally:
@@ -124,6 +110,10 @@ def _count(config: Config, report: Report) -> None:
     seen = shelves[Shelf.ARCHIVE] + shelves[Shelf.REVIEW]
     report.archived_share = round(shelves[Shelf.ARCHIVE] / seen, 4) if seen else None
     report.waiting_in_review = sum(1 for path in config.paths.review.iterdir() if path.is_file())
+
+
+def _named(verdict: Verdict) -> dict[str, str]:
+    return {"item_id": verdict.item_id, "file_name": printable(verdict.file_name), "reason": verdict.reason}
 
 
 def _last_row_reported(folder: Path) -> int:

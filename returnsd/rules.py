@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 Read = Callable[[object], object]
 
@@ -126,8 +127,27 @@ def _regex(value: object) -> str:
     return text
 
 
+def _url(value: object) -> str:
+    text = _line(value)
+    parts = urlsplit(text)  # raises ValueError for what is no address at all
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text:
+        raise ValueError
+    return text
+
+
+def _addresses(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise ValueError
+    addresses = tuple(_line(address) for address in value)
+    if not all(re.fullmatch(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+", address) for address in addresses):
+        raise ValueError
+    return addresses
+
+
 SWITCH = Rule("true or false", _switch)
 TEXT = Rule("text on one line, in quotes where it looks like something else", _line)
 PATH = Rule("a path", _path)
 PATTERNS = Rule("a list of file name patterns such as '*.tmp'", _patterns)
+URL = Rule("an address that begins with http:// or https://", _url)
+ADDRESSES = Rule("a list of e-mail addresses such as 'desk@shop.example'", _addresses)
 REGEX = Rule("a regular expression with a group", _regex)

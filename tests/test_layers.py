@@ -20,7 +20,7 @@ LAYERS = [
     ["nightly", "classify", "models"],
     ["service"],
     ["worker"],
-    ["review", "retention", "status", "audit", "diagnosis", "backup"],
+    ["review", "retention", "status", "audit", "diagnosis", "backup", "notify"],
     ["inbox", "doorbell", "spool", "results", "bundle", "figures", "machine"],
     ["history"],
     ["ledger"],
@@ -28,7 +28,7 @@ LAYERS = [
     ["forest", "memory", "vision"],
     ["companion"],
     ["disk", "sdnotify", "logs", "metrics", "progress"],
-    ["policy", "journal"],
+    ["policy", "journal", "report"],
     ["records", "config", "item_id"],
     ["rules", "yaml_text"],
     ["errors"],
@@ -38,7 +38,7 @@ LAYERS = [
 VISION = ["decoder", "pool", "wire", "jail", "decode", "extractor", "grids", "fisher", "scores", "descriptors"]
 VISION += ["features", "formats", ""]
 
-PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest", "memory"}
+PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest", "memory", "report"}
 IMPURE = {"asyncio", "ctypes", "fcntl", "glob", "logging", "mmap", "multiprocessing", "os", "random", "secrets"}
 IMPURE |= {"select", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "syslog"}
 IMPURE |= {"tempfile", "threading", "time", "cv2", "structlog", "tqdm", "watchdog"}

@@ -1,0 +1,60 @@
+"""The nightly report in words and as a page."""
+
+import re
+
+from returnsd.report import Report, headline, page, sentences
+
+FULL = Report(
+    started_at="2026-11-24T02:00:00+00:00",
+    ended_at="2026-11-24T02:03:00+00:00",
+    duration_s=180.0,
+    model="retail21-1.0+00000000",
+    first_row=100,
+    last_row=220,
+    judged=120,
+    shelves={"archive": 90, "review": 20, "rejected": 10},
+    categories={"Footwear": 60, "Toys & Games": 50},
+    rejected={"not_a_picture": 10},
+    rejected_files=[{"item_id": "01M8", "file_name": "<script>alert(1)</script>.jpg", "reason": "not_a_picture"}],
+    archived_share=0.8182,
+    waiting_in_review=25,
+    left={"open_for_writing": 2},
+)
+
+
+def test_the_headline_tells_how_it_ended() -> None:
+    assert headline(FULL) == "returnsd: 120 judged, 25 wait for a person"
+    assert headline(Report("t")) == "returnsd: nothing new, 0 wait for a person"
+    assert headline(Report("t", problem="disk\r\nfull")) == "returnsd: not finished: disk full"
+
+
+def test_the_report_is_told_in_plain_words() -> None:
+    assert sentences(FULL) == [
+        "120 pictures judged (archive 90, review 20, rejected 10) in 180.0 s by retail21-1.0+00000000.",
+        "81.8% of the usable ones were archived without a person.",
+        "25 pictures wait for a person.",
+        "Rejected: 10 not a picture.",
+        "Left in the inbox: 2 open for writing.",
+    ]
+
+
+def test_the_page_needs_nothing_but_itself() -> None:
+    text = page(FULL)
+
+    assert not re.search(r"(src|href|url\()\s*=?", text.partition("<body>")[2])
+    assert "<script" not in text
+    assert "http" not in text
+
+
+def test_the_page_holds_every_number_and_no_name_becomes_markup() -> None:
+    text = page(FULL)
+
+    for expected in ("120", "81.8%", "Footwear", "Toys &amp; Games", "not a picture", "rows 101 to 220"):
+        assert expected in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;.jpg" in text
+
+
+def test_a_run_that_was_not_finished_says_so_at_the_top() -> None:
+    text = page(Report("2026-11-24", problem="disk_full"))
+
+    assert '<p class="problem">Not finished: disk_full</p>' in text
