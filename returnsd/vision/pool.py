@@ -332,8 +332,8 @@ class Pool:
         self._replace_missing()
 
     def _end(self, decoder: _Decoder) -> None:
+        decoder.process.kill()  # before the line closes, or it would complain of that
         decoder.line.close()
-        decoder.process.kill()
         decoder.process.wait()
 
 
