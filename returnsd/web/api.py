@@ -15,6 +15,9 @@ TheDesk = Annotated[Desk, Depends(the_desk)]
 AUDITED_DAYS = 30
 """How far back the audit looks."""
 
+BODY = (400, 408, 413)
+"""What may go wrong with any body."""
+
 _PROBLEM: dict[str, Any] = {
     "model": ProblemDocument,
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from returnsd.errors import AlreadyDecided, DecisionError
-from returnsd.web.api import AUDITED_DAYS, TheDesk, first_day, problems
+from returnsd.web.api import AUDITED_DAYS, BODY, TheDesk, first_day, problems
 from returnsd.web.deciding import Outcome, Refused
 from returnsd.web.documents import decision_document, waiting_sections
 from returnsd.web.problems import Problem, Unacceptable
@@ -61,7 +61,7 @@ async def audit_queue(
     return ReviewQueue(version=0, count=count[0] - count[1], sections=waiting_sections(by_category(items)))
 
 
-@router.post("/review/looks", responses=problems())
+@router.post("/review/looks", responses=problems(*BODY))
 async def look(asked: Look, desk: TheDesk) -> GlanceDocument:
     """Say what a person looks at, and learn what has changed meanwhile and who else looks at what."""
     now = time.monotonic()
@@ -71,7 +71,7 @@ async def look(asked: Look, desk: TheDesk) -> GlanceDocument:
     return GlanceDocument(version=glance.version, count=glance.count, gone=glance.gone, others=glance.others)
 
 
-@router.post("/decisions", responses=problems(404, 409))
+@router.post("/decisions", responses=problems(404, 409, *BODY))
 async def decide(asked: Decide, desk: TheDesk) -> Decided:
     """Settle items. Those that someone settled before are refused, with who and when; 409 if all are."""
     if (asked.category is None) == (asked.reject is None):
@@ -94,7 +94,7 @@ async def decide(asked: Decide, desk: TheDesk) -> Decided:
     return _decided(outcome)
 
 
-@router.post("/decisions/withdrawals", responses=problems(404, 409))
+@router.post("/decisions/withdrawals", responses=problems(404, 409, *BODY))
 async def withdraw(asked: Withdraw, desk: TheDesk) -> Decided:
     """Take back decisions: the items wait again. 409 if none could be taken back."""
     now = datetime.now().astimezone()
