@@ -7,6 +7,7 @@ import argparse
 import getpass
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -50,11 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"returnsd: the configuration cannot be used ({_config_name(asked)}):", file=sys.stderr)
         print("\n".join(f"  {fault}" for fault in error.faults), file=sys.stderr)
         return EX_CONFIG
+    except BrokenPipeError:  # whoever read our output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (ReturnsdError, OSError) as error:
         print(f"returnsd: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except sqlite3.OperationalError as error:
+        print(
+            f"returnsd: the ledger: {error}: is the disk full, or another program at it?", file=sys.stderr
+        )
         return 1
     except KeyboardInterrupt:
         return 1

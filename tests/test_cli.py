@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -230,3 +232,24 @@ def test_a_configuration_that_cannot_be_read_ends_with_78(here: Path, capsys: py
     assert main(["status", "--config", "nowhere.yaml"]) == 78
 
     assert "nowhere.yaml" in capsys.readouterr().err
+
+
+def test_output_that_no_one_reads_any_more_ends_it_quietly(here: Path) -> None:
+    command = [sys.executable, "-m", "returnsd", "config", "reference"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=here) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+
+        assert process.stderr.read() == b""
+
+
+def test_a_ledger_that_cannot_be_written_is_named(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged(here)
+    item = next((here / "var/review").iterdir()).name
+    command = f"ulimit -f 0; exec {sys.executable} -m returnsd decide {item} stripes --by me"
+
+    ended = subprocess.run(["bash", "-c", command], cwd=here, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("returnsd: the ledger: ")
+    assert main(["audit"]) == 0
