@@ -96,6 +96,15 @@ class RunningService:
         """Return all it wrote to stderr, over all starts."""
         return (self.folder / "log").read_text(errors="replace")
 
+    def web_address(self, within_s: float = 30.0) -> str:
+        """Return the address of the page (started with `--web`) once it is served."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            if started := self.events("web_started"):
+                return str(started[-1]["address"]).rstrip("/")
+            time.sleep(0.05)
+        raise TimeoutError(f"no page after {within_s} s:\n{self.log()[-2000:]}")
+
     def events(self, name: str) -> list[dict[str, object]]:
         """Return the logged events of that name."""
         lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
@@ -116,11 +125,12 @@ class RunningService:
         return time.monotonic() - began
 
     def process_ids(self) -> list[int]:
-        """Return the ids of the service and of its decoders."""
+        """Return the ids of the service and of all that it started: decoders, the web process and its decoders."""
         assert self.process is not None
-        mine = str(self.process.pid)
-        children = Path(f"/proc/{mine}/task/{mine}/children").read_text().split()
-        return [self.process.pid, *map(int, children)]
+        found = [self.process.pid]
+        for pid in found:  # grows on the way
+            found += _children(pid)
+        return found
 
     def memory_mib(self) -> float:
         """Return the memory of all its processes together, shared pages counted once (PSS), in MiB."""
@@ -140,3 +150,14 @@ class RunningService:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    """Return the ids of the processes that a process's threads started."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += map(int, path.read_text().split())
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
