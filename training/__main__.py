@@ -21,9 +21,11 @@ from returnsd.bundle import Bundle
 from returnsd.errors import ReturnsdError
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
-from training import evaluate, extract, labels, learn, prepare, train
+from training import evaluate, extract, labels, learn, prepare, report, train
+from training.pages import evaluation
 
 MANIFEST = "manifest.csv"
+REPORTS = "reports"
 _SAMPLE = 3000
 
 
@@ -123,7 +125,19 @@ def _evaluate(asked: argparse.Namespace) -> None:
         raise labels.DataError(f"{bundle.directory} knows other categories than the manifest")
     with np.load(bundle.directory / "features.npz", allow_pickle=False) as arrays:
         _, store = _opened(asked.work, dict(arrays), dict(bundle.card["features"]))
-    _print_figures(bundle, store, train.side(entries, store, "test"), asked.target_accuracy)
+    test = train.side(entries, store, "test")
+    rows = train.features(Extractor.load(bundle.directory), store, test.names)
+    found = evaluate.evaluate(bundle, rows, test.truth, asked.target_accuracy, asked.seed)
+    print(json.dumps(asdict(found.figures), indent=2))
+    print(f"accuracy +- {evaluate.margin(found.figures.accuracy, found.figures.count):.4f} (95 % confidence)")
+    data = json.dumps(evaluate.as_json(found, bundle, asked.target_accuracy), indent=2, ensure_ascii=False)
+    print(report.write(asked.work / REPORTS / "evaluate.json", f"{data}\n".encode()))
+    print(evaluation.page(found, bundle, test.paths, asked.target_accuracy).write(_page(asked, "evaluate")))
+
+
+def _page(asked: argparse.Namespace, step: str) -> Path:
+    found: Path = asked.work / REPORTS / f"{step}.html"
+    return found
 
 
 def _print_figures(bundle: Bundle, store: extract.Store, side: train.Side, target_accuracy: float) -> None:

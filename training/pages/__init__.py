@@ -1,0 +1,1 @@
+"""What each step's report holds, one module a step; how a report is written is in `training.report`."""
