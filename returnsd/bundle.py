@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from returnsd import policy
 from returnsd.errors import BundleError
 from returnsd.forest import Forest, Probabilities
 from returnsd.memory import Memory
@@ -36,13 +37,31 @@ _MOST_BYTES = 200 << 20
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the model said of pictures that training never saw, after calibration; each (n,)."""
+    """What the model said of pictures that the forest was not trained on, after calibration; each (n,)."""
 
     confidence: NDArray[np.float64]
     correct: NDArray[np.bool_]
     true_probability: NDArray[np.float64]
     probabilities: Probabilities
     truth: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, probabilities: Probabilities, truth: NDArray[np.int64]) -> "Calibration":
+        """Return what follows from (n, categories) probabilities and the (n,) true categories."""
+        return cls(
+            confidence=probabilities.max(axis=1, initial=0.0),
+            correct=probabilities.argmax(axis=1) == truth if len(truth) else np.empty(0, np.bool_),
+            true_probability=probabilities[np.arange(len(truth)), truth],
+            probabilities=probabilities,
+            truth=truth,
+        )
+
+    def merged(self, groups: Sequence[Sequence[int]]) -> "Calibration":
+        """Return the same with the categories of each group taken together under the first of them."""
+        truth = self.truth.copy()
+        for first, *others in groups:
+            truth[np.isin(truth, others)] = first
+        return Calibration.of(policy.merged(self.probabilities, groups), truth)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +76,7 @@ class Bundle:
     forest: Forest
     memory: Memory | None
     calibration: Calibration
+    pilot: Calibration
     known_picture: bytes
     known_probabilities: Probabilities
 
@@ -85,6 +105,7 @@ class Bundle:
             forest=forest,
             memory=memory,
             calibration=_calibration(directory, files, len(categories)),
+            pilot=_calibration(directory, files, len(categories), "pilot_"),
             known_picture=files["known.png"],
             known_probabilities=known,
         )
@@ -93,6 +114,16 @@ class Bundle:
         """Return (n, categories) calibrated probabilities for (n, features) rows; each row sums to 1."""
         probabilities = self.forest.predict_proba(remembered(self.memory, rows))
         return calibrated(probabilities, self.card["calibration"])
+
+    def threshold(self, target_accuracy: float) -> float | None:
+        """Return the lowest confidence at which the accuracy is certified; None if there is none."""
+        return _certified(self.calibration, self.pilot, target_accuracy)
+
+    def group_threshold(self, target_accuracy: float) -> float | None:
+        """Return the lowest probability at which a group of categories is certified; None if there is none."""
+        if not self.groups:
+            return None
+        return _certified(self.calibration.merged(self.groups), self.pilot.merged(self.groups), target_accuracy)
 
     def check_known(self, features: NDArray[np.float32]) -> None:
         """BundleError if this machine's features of the known picture lead to other probabilities than known."""
@@ -103,6 +134,12 @@ class Bundle:
                 f"{self.directory}: this machine sees the known picture differently (by {worst:.3f}):"
                 " install the library versions of constraints.txt, or train the bundle again here"
             )
+
+
+def _certified(calibration: Calibration, pilot: Calibration, target_accuracy: float) -> float | None:
+    return policy.choose_threshold(
+        calibration.confidence, calibration.correct, target_accuracy, pilot=(pilot.confidence, pilot.correct)
+    )
 
 
 def remembered(
@@ -272,18 +309,15 @@ def _parsed(
         raise BundleError(f"{directory / name}: {error}") from error
 
 
-def _calibration(directory: Path, files: Mapping[str, bytes], classes: int) -> Calibration:
-    arrays = _arrays(directory, "calibration.npz", files, ("probabilities", "truth"))
-    if not _fits(arrays["probabilities"], arrays["truth"], classes):
+def _calibration(directory: Path, files: Mapping[str, bytes], classes: int, prefix: str = "") -> Calibration:
+    names = (f"{prefix}probabilities", f"{prefix}truth")
+    arrays = _arrays(directory, "calibration.npz", files, names if not prefix else ())
+    probabilities, truth = (arrays.get(name) for name in names)
+    if probabilities is None or truth is None:  # a bundle may be without a pilot
+        probabilities, truth = np.empty((0, classes)), np.empty(0, np.int64)
+    if not _fits(probabilities, truth, classes):
         raise BundleError(f"{directory / 'calibration.npz'} does not fit the card: get the bundle again")
-    probabilities, truth = arrays["probabilities"].astype(np.float64), arrays["truth"].astype(np.int64)
-    return Calibration(
-        confidence=probabilities.max(axis=1, initial=0.0),
-        correct=probabilities.argmax(axis=1) == truth if len(truth) else np.empty(0, np.bool_),
-        true_probability=probabilities[np.arange(len(truth)), truth],
-        probabilities=probabilities,
-        truth=truth,
-    )
+    return Calibration.of(probabilities.astype(np.float64), truth.astype(np.int64))
 
 
 def _fits(probabilities: NDArray[Any], truth: NDArray[Any], classes: int) -> bool:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from returnsd import policy
 from returnsd.bundle import Bundle, find_bundle, list_bundles
 from returnsd.config import Config
 from returnsd.errors import BundleError
@@ -69,9 +68,7 @@ def check_bundle(config: Config, name: str) -> str:
         check_model(pool, bundle)
     finally:
         pool.stop()
-    threshold = policy.choose_threshold(
-        bundle.calibration.confidence, bundle.calibration.correct, config.model.target_accuracy
-    )
+    threshold = bundle.threshold(config.model.target_accuracy)
     archives = "archives nothing by itself" if threshold is None else f"archives from {threshold:.3f}"
     return (
         f"{bundle.id}: whole, sees its known picture rightly, loaded in {loaded_ms:.0f} ms;"

@@ -93,17 +93,23 @@ def fair_share(ready: Sequence[str], newest: Sequence[str], places: int) -> list
 
 
 def choose_threshold(
-    confidence: NDArray[np.float64], correct: NDArray[np.bool_], target_accuracy: float, risk: float = RISK
+    confidence: NDArray[np.float64],
+    correct: NDArray[np.bool_],
+    target_accuracy: float,
+    risk: float = RISK,
+    pilot: tuple[NDArray[np.float64], NDArray[np.bool_]] | None = None,
 ) -> float | None:
     """Return the lowest certified threshold, or None if no threshold reaches the target.
 
     Learn-then-Test (Angelopoulos et al., 2021): each threshold's error is tested with an exact binomial
-    (Clopper-Pearson) bound. Thresholds are tried from the top down from several starts, each with its share
-    of the risk, and a start goes on as long as its tests hold; so the chance that any certified threshold
-    errs more often than 1 - target_accuracy is at most `risk`. The starts depend on the confidences alone.
+    (Clopper-Pearson) bound. Thresholds are tried from a start downwards, and only as long as the tests hold; so
+    the chance that any certified threshold errs more often than 1 - target_accuracy is at most `risk`. The start is
+    where the pilot promises most; without a pilot there are several, each with its share of the risk. Starts
+    depend on the pilot and on the confidences, never on what was `correct`.
 
     :param confidence: (n,) calibrated probability of the predicted category, on pictures training never saw.
     :param correct: (n,) whether that prediction was right.
+    :param pilot: the same of other pictures.
     """
     order = np.argsort(-confidence, kind="stable")
     ranked = confidence[order]
@@ -111,14 +117,40 @@ def choose_threshold(
     # a threshold takes all pictures of equal confidence or none: test only where the confidence changes
     last = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True)) if len(ranked) else np.empty(0, int)
     allowed = 1.0 - target_accuracy
-    share = risk / _STARTS
-    fewest = math.ceil(math.log(share) / math.log(target_accuracy))  # fewer prove nothing, even without error
+    if pilot is not None and len(pilot[0]):
+        starts, share = [_promising(*pilot, len(ranked), target_accuracy, risk)], risk
+    else:
+        share = risk / _STARTS
+        starts = [_fewest(target_accuracy, share) * factor for factor in (1, 2, 4, 8)]
     best: float | None = None
-    for start in (fewest, 2 * fewest, 4 * fewest, 8 * fewest):
+    for start in starts:
         for index in last[np.searchsorted(last, start - 1) :]:
             if binomial_tail(int(errors[index]), int(index) + 1, allowed) > share:
                 break
             best = float(ranked[index]) if best is None else min(best, float(ranked[index]))
+    return best
+
+
+def _fewest(target_accuracy: float, risk: float) -> int:
+    """Return how many pictures prove the target if all of them are right; fewer prove nothing."""
+    return math.ceil(math.log(risk) / math.log(target_accuracy))
+
+
+def _promising(
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], count: int, target_accuracy: float, risk: float
+) -> int:
+    """Return how many of `count` pictures, the surest, would prove most if they were like the pilot's."""
+    order = np.argsort(-confidence, kind="stable")
+    errors = np.cumsum(~correct[order])
+    fewest = _fewest(target_accuracy, risk)
+    best, proof = fewest, math.inf
+    for percent in range(1, 101):
+        of_pilot, of_all = math.ceil(len(order) * percent / 100), count * percent // 100
+        if of_all < fewest:
+            continue
+        expected = round((int(errors[of_pilot - 1]) + 0.5) / of_pilot * of_all)  # none in few is not none in many
+        if (found := binomial_tail(expected, of_all, 1.0 - target_accuracy)) < proof:
+            best, proof = of_all, found
     return best
 
 

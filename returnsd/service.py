@@ -18,8 +18,6 @@ from datetime import datetime
 from pathlib import Path
 from types import FrameType
 
-import numpy as np
-
 import returnsd
 from returnsd import config as configuration
 from returnsd import disk, logs, policy
@@ -59,24 +57,11 @@ def open_model(config: Config) -> Model:
 
 def rule_for(bundle: Bundle, config: Config) -> policy.Rule:
     """Return the threshold and the shortlist's floor that the bundle's calibration set allows."""
-    threshold = config.model.threshold
-    calibration = bundle.calibration
+    threshold, target = config.model.threshold, config.model.target_accuracy
     if threshold is None:
-        threshold = policy.choose_threshold(
-            calibration.confidence, calibration.correct, config.model.target_accuracy
-        )
-    floor = policy.shortlist_floor(calibration.true_probability, config.model.shortlist_coverage)
-    return policy.Rule(threshold, floor, bundle.groups, _group_threshold(bundle, config.model.target_accuracy))
-
-
-def _group_threshold(bundle: Bundle, target_accuracy: float) -> float | None:
-    """Return the probability from which on a group is right as often as an archived category must be."""
-    if not bundle.groups:
-        return None
-    merged = policy.merged(bundle.calibration.probabilities, bundle.groups)
-    first_of = {member: group[0] for group in bundle.groups for member in group}
-    truth = np.array([first_of.get(int(category), int(category)) for category in bundle.calibration.truth])
-    return policy.choose_threshold(merged.max(axis=1), merged.argmax(axis=1) == truth, target_accuracy)
+        threshold = bundle.threshold(target)
+    floor = policy.shortlist_floor(bundle.calibration.true_probability, config.model.shortlist_coverage)
+    return policy.Rule(threshold, floor, bundle.groups, bundle.group_threshold(target))
 
 
 def start_pool(config: Config, directory: Path) -> Pool:

@@ -382,6 +382,49 @@ def test_the_other_shelves_are_flat(verdict: object) -> None:
     assert policy.shelf_place(verdict) == PurePath(f"{example_id(1)}_1.jpg")  # type: ignore[arg-type]
 
 
+# --- a pilot tells where to begin
+
+
+def drawn(dice: np.random.Generator, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    confidence = dice.random(count)
+    return confidence, dice.random(count) < 0.5 + 0.5 * confidence**2
+
+
+def test_with_a_pilot_too_the_accepted_error_exceeds_the_target_in_one_of_twenty_at_most() -> None:
+    dice = np.random.default_rng(20260401)
+    simulations, target = 500, 0.9
+    missed = found = 0
+
+    for _ in range(simulations):
+        threshold = policy.choose_threshold(*drawn(dice, 1500), target, pilot=drawn(dice, 400))
+        if threshold is not None:
+            found += 1
+            accepted = np.linspace(threshold, 1, 1000)
+            missed += float((0.5 + 0.5 * accepted**2).mean()) < target
+
+    assert found > 0.5 * simulations
+    assert missed <= binom.ppf(0.999, simulations, policy.RISK)
+
+
+def test_a_pilot_finds_a_threshold_where_an_early_error_hides_it_from_every_other_start() -> None:
+    confidence = np.linspace(1, 0, 3000)
+    correct = np.ones(3000, bool)
+    correct[[3, 70, 140, 141]] = False
+    correct[300:] = np.arange(2700) % 2 == 0
+    pilot = (np.linspace(1, 0, 1000), np.arange(1000) < 90)
+
+    assert policy.choose_threshold(confidence, correct, 0.96) is None
+    assert policy.choose_threshold(confidence, correct, 0.96, pilot=pilot) is not None
+
+
+def test_a_pilot_without_pictures_changes_nothing() -> None:
+    confidence, correct = drawn(np.random.default_rng(5), 2000)
+
+    found = policy.choose_threshold(confidence, correct, 0.9, pilot=(np.empty(0), np.empty(0, bool)))
+
+    assert found == policy.choose_threshold(confidence, correct, 0.9)
+
+
 # --- categories that nearly coincide
 
 GROUPED = ("hat", "cap", "shoe")

@@ -109,7 +109,7 @@ def test_a_category_without_pictures_is_told_as_unknown() -> None:
 def test_the_threshold_is_the_services(bundle: Bundle) -> None:
     calibration = bundle.calibration
 
-    assert evaluate.threshold_of(bundle, 0.9) == policy.choose_threshold(
+    assert bundle.threshold(0.9) == policy.choose_threshold(
         calibration.confidence, calibration.correct, 0.9
     )
 

@@ -79,7 +79,7 @@ def measure(
 ) -> tuple[Figures, Probabilities]:
     """Return the figures of (n, features) rows with their (n,) true categories, and the probabilities."""
     probabilities = bundle.predict_proba(rows)
-    return figures_of(probabilities, truth, threshold_of(bundle, target_accuracy)), probabilities
+    return figures_of(probabilities, truth, bundle.threshold(target_accuracy)), probabilities
 
 
 def evaluate(
@@ -87,11 +87,11 @@ def evaluate(
 ) -> Evaluation:
     """Return all there is to tell of (n, features) rows with their (n,) true categories."""
     figures, probabilities = measure(bundle, rows, truth, target_accuracy)
-    threshold = threshold_of(bundle, target_accuracy)
+    threshold = bundle.threshold(target_accuracy)
     grouped, grouped_intervals = None, {}
     if bundle.groups:
         together, true_groups = policy.merged(probabilities, bundle.groups), group_truth(truth, bundle.groups)
-        certain = group_threshold_of(bundle, target_accuracy)
+        certain = bundle.group_threshold(target_accuracy)
         grouped = figures_of(together, true_groups, certain)
         grouped_intervals = intervals(grouped, together, true_groups, seed)
     return Evaluation(
@@ -125,20 +125,6 @@ def figures_of(probabilities: Probabilities, truth: NDArray[np.int64], threshold
         archived_accuracy=float(correct[archived].mean()) if archived.any() else None,
         macro_auc=macro_auc(probabilities, truth),
     )
-
-
-def threshold_of(bundle: Bundle, target_accuracy: float) -> float | None:
-    """Return the threshold that the service picks from the bundle's calibration pictures."""
-    calibration = bundle.calibration
-    return policy.choose_threshold(calibration.confidence, calibration.correct, target_accuracy)
-
-
-def group_threshold_of(bundle: Bundle, target_accuracy: float) -> float | None:
-    """Return the one from which on the service holds a group of categories to be certain."""
-    calibration = bundle.calibration
-    together = policy.merged(calibration.probabilities, bundle.groups)
-    correct = together.argmax(axis=1) == group_truth(calibration.truth, bundle.groups)
-    return policy.choose_threshold(together.max(axis=1), correct, target_accuracy)
 
 
 def group_truth(truth: NDArray[np.int64], groups: tuple[tuple[int, ...], ...]) -> NDArray[np.int64]:

@@ -75,11 +75,13 @@ def write_bundle(
     memory: Mapping[str, NDArray[Any]] | None,
     probabilities: NDArray[np.float64],
     truth: NDArray[np.int64],
+    pilot: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
 ) -> Bundle:
     """Write a bundle, whole or not at all, and load it; an older one of that name is replaced.
 
     :param card: all of the card but `format` and `files`. :param memory: see returnsd.memory.
     :param probabilities: (n, categories) of the calibration pictures, after calibration; `truth` (n,) theirs.
+    :param pilot: the same of validation pictures: they tell where to begin to look for a threshold.
     """
     draft = directory.with_name(f".{directory.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -88,9 +90,11 @@ def write_bundle(
     np.savez_compressed(draft / "features.npz", **dict[str, Any](features))
     if memory is not None:
         np.savez_compressed(draft / MEMORY, **dict[str, Any](memory))
-    np.savez_compressed(
-        draft / "calibration.npz", probabilities=probabilities.astype(np.float32), truth=truth.astype(np.uint8)
-    )
+    calibration = {"": (probabilities, truth)} | ({} if pilot is None else {"pilot_": pilot})
+    arrays: dict[str, NDArray[Any]] = {}
+    for prefix, (said, true) in calibration.items():
+        arrays |= {f"{prefix}probabilities": said.astype(np.float32), f"{prefix}truth": true.astype(np.uint16)}
+    np.savez_compressed(draft / "calibration.npz", **dict[str, Any](arrays))
     picture = known_picture()
     (draft / "known.png").write_bytes(picture)
     seen = Extractor(features, card["features"])(decode(picture, DecodeLimits()))

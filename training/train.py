@@ -171,8 +171,10 @@ def train(
     def asked(split: str) -> NDArray[np.float64]:
         return forest.predict_proba(remembered(memory, features(extractor, store, sides[split].names)))
 
-    calibration = calibrate.choose(asked("validation"), sides["validation"].truth)
+    validation = asked("validation")
+    calibration = calibrate.choose(validation, sides["validation"].truth)
     probabilities = calibrated(asked("calibration"), calibration)
+    pilot = calibrated(validation, calibration), sides["validation"].truth
     card = {
         **about,
         "categories": list(categories),
@@ -184,7 +186,7 @@ def train(
     if parameters.get("oob_score"):
         card["forest"]["out_of_bag_accuracy"] = round(float(model.oob_score_), 4)
     bundle = write_bundle(
-        directory, card, arrays, seen.arrays, seen.memory, probabilities, sides["calibration"].truth
+        directory, card, arrays, seen.arrays, seen.memory, probabilities, sides["calibration"].truth, pilot
     )
     joblib.dump(model, directory.parent / MODEL, compress=3)
     return bundle
