@@ -132,6 +132,10 @@ class History:
         """Return (seq, decision) of all that people said beyond a seq, withdrawals too."""
         return list(self._ledger.decisions_of(after=after))
 
+    def newest_verdict(self) -> int:
+        """Return the seq of the newest verdict."""
+        return self._one("SELECT ifnull(max(seq), 0) FROM verdict")
+
     def newest_decision(self) -> int:
         """Return the seq of the newest decision."""
         return self._one("SELECT ifnull(max(seq), 0) FROM decision")

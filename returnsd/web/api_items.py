@@ -39,7 +39,7 @@ async def search(
         before=before,
         limit=limit,
     )
-    found = await desk.reading.ask(lambda reading: reading.history.search(question))
+    found = await desk.searching.ask(lambda history: history.search(question))
     more = found[-1].seq if len(found) == limit else None
     return FoundItems(items=[standing_document(standing) for standing in found], next_before=more)
 
@@ -47,7 +47,7 @@ async def search(
 @router.get("/items/{item_id}", responses=problems(404))
 async def item(item_id: ItemId, desk: TheDesk) -> StoryDocument:
     """Return all that is known of an item."""
-    story = await desk.reading.ask(lambda reading: reading.history.story(item_id))
+    story = await desk.searching.ask(lambda history: history.story(item_id))
     if story is not None:
         return story_document(story)
     queued = await asyncio.to_thread(desk.spool.find_queued, item_id)

@@ -69,6 +69,8 @@ async def submit(
     if idempotency_key is not None and not _KEY.fullmatch(idempotency_key):
         raise Unacceptable("Idempotency-Key must be 1 to 200 letters, digits and signs")
     sent = await pictures_of(request)
+    for one in sent:
+        _check(desk, one)  # all before any is taken: what is refused is refused as a whole
     items = []
     for number, one in enumerate(sent):
         key = None if idempotency_key is None else f"{idempotency_key} {number}"
@@ -76,11 +78,14 @@ async def submit(
     return SubmittedItems(items=items)
 
 
-async def _submit(desk: Desk, one: Sent, key: str | None) -> SubmittedItem:
+def _check(desk: Desk, one: Sent) -> None:
     if len(one.data) > desk.limit_bytes:
         raise Problem(413, "too large", f"{one.name}: at most {desk.limit_bytes} bytes a picture (limits.file_mib)")
     if not one.data:
         raise Unacceptable(f"{one.name or 'a picture'} is empty")
+
+
+async def _submit(desk: Desk, one: Sent, key: str | None) -> SubmittedItem:
     done = await desk.submitting.ask(lambda submitting: submitting.submit(one.data, one.name, key))
     return SubmittedItem(
         item_id=done.item_id,

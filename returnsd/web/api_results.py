@@ -37,7 +37,7 @@ async def results(
         if not path.is_file():
             raise NotFound(f"there are no {kind} of {day}")
         return FileResponse(path, media_type="text/csv; charset=utf-8; header=present", filename=path.name)
-    rows = await desk.reading.ask(lambda reading: reading.history.rows(kind, day.isoformat(), after, limit))
+    rows = await desk.searching.ask(lambda history: history.rows(kind, day.isoformat(), after, limit))
     more = rows[-1][0] if len(rows) == limit else None
     return ResultRows(day=day.isoformat(), rows=[cells for _, cells in rows], next_after=more)
 

@@ -91,6 +91,9 @@ async def decide(asked: Decide, desk: TheDesk) -> Decided:
         )
     except DecisionError as error:
         raise Unacceptable(str(error)) from error
+    if outcome.refused:  # whatever the reason, it does not wait
+        refused = [one.item_id for one in outcome.refused]
+        await desk.reading.ask(lambda reading: reading.let_go(refused))
     return _decided(outcome)
 
 

@@ -1,7 +1,7 @@
 """The desk: all that the page's process holds, opened in the right order and given back in the reverse.
 
-Three clerks look after the ledger: one writes people's decisions, one reads what the page shows, one counts for
-the dashboard; so that a long count holds up no decision. A fourth puts submitted pictures into the queue.
+Four clerks look after the ledger: one writes people's decisions, one reads what waits, one searches, one counts; so
+that a long count or search holds up no decision. A fifth puts submitted pictures into the queue.
 """
 
 import time
@@ -14,6 +14,7 @@ from returnsd import disk
 from returnsd.config import Config
 from returnsd.errors import ConfigError
 from returnsd.figures import Figures
+from returnsd.history import History
 from returnsd.ledger import LEDGER
 from returnsd.logs import Logger
 from returnsd.service import open_model
@@ -44,6 +45,7 @@ class Desk:
     judge: Judge
     deciding: Clerk[Deciding]
     reading: Clerk[Reading]
+    searching: Clerk[History]
     counting: Clerk[Figures]
     submitting: Clerk[Submitting]
     previews: Previews
@@ -87,6 +89,8 @@ def open_desk(config: Config, log: Logger) -> Iterator[Desk]:
         stack.callback(deciding.close)
         reading = Clerk("reading", lambda: Reading(ledger))
         stack.callback(reading.close)
+        searching = Clerk("searching", lambda: History(ledger))
+        stack.callback(searching.close)
         counting = Clerk("counting", lambda: Figures(ledger))
         stack.callback(counting.close)
         submitting = Clerk("submitting", lambda: Submitting(spool, ledger, log))
@@ -99,6 +103,7 @@ def open_desk(config: Config, log: Logger) -> Iterator[Desk]:
             judge=judge,
             deciding=deciding,
             reading=reading,
+            searching=searching,
             counting=counting,
             submitting=submitting,
             previews=Previews(judge, spool, config.limits.file_mib << 20),

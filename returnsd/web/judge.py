@@ -9,6 +9,7 @@ import asyncio
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -32,6 +33,7 @@ _MOST_ASKED = 256
 _MOST_BYTES = 256 << 20
 _AHEAD = 4
 _DECODE_S = 10.0
+_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +149,25 @@ class Judge:
                 self._wait(pool)
                 self._answer(pool.collect(0.0) if pool.outstanding else [])
                 self._failing = False
-            except (ReturnsdError, OSError) as error:  # the decoders do not stay up
-                self._failing = True
-                self._log.error("decoders_failing", error=str(error))
-                pool.stop()
-                self._fail(error)
-                pool = start_pool(self._config, self.model.bundle.directory)
+            except Exception as error:  # the decoders do not stay up, or their bundle was changed under us
+                pool = self._start_again(pool, error)
         pool.stop()
-        self._fail(Busy())
+        self._fail()
+
+    def _start_again(self, pool: Pool, error: Exception) -> Pool:
+        """Tell all who wait to come again, and start other decoders, however long that takes."""
+        self._failing = True
+        while True:
+            self._log.error("decoders_failing", error=str(error) or repr(error))
+            pool.stop()
+            self._fail()
+            if self._stopping:
+                return pool
+            time.sleep(_PAUSE_S)
+            try:
+                return start_pool(self._config, self.model.bundle.directory)
+            except OSError as again:
+                error = again
 
     def _open(self, model: Model) -> Pool:
         pool = start_pool(self._config, model.bundle.directory)
@@ -232,7 +245,8 @@ class Judge:
                 unseen = Opinion(None, Shelf.REJECTED, one.reason or "damaged", one.detail)
                 ask.answer.set_result(opinions.get(one.key, unseen))
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self) -> None:
+        """Tell those who wait to come again: for good if we stop, else only those that were begun."""
         with self._lock:
             asks = [*self._under_way.values()]
             if self._stopping:
@@ -243,7 +257,7 @@ class Judge:
             self._bytes -= sum(len(ask.job.data) for ask in asks)
         for ask in asks:
             if not ask.answer.cancelled():
-                ask.answer.set_exception(Busy() if isinstance(error, ReturnsdError | OSError) else error)
+                ask.answer.set_exception(Busy())
 
 
 def _opinion(model: Model, probabilities: NDArray[np.float64]) -> Opinion:

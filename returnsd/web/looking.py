@@ -60,7 +60,7 @@ async def history(
         before=before,
         limit=_ON_A_PAGE,
     )
-    found = await desk.reading.ask(lambda reading: reading.history.search(question))
+    found = await desk.searching.ask(lambda history: history.search(question))
     older = None
     if len(found) == _ON_A_PAGE:
         older = "/history?" + urlencode({**{k: v for k, v in asked.items() if v}, "before": found[-1].seq})
@@ -71,7 +71,7 @@ async def history(
 @router.get("/items/{item_id}")
 async def item(item_id: ItemId, request: Request, desk: TheDesk) -> Response:
     """Tell one item's whole story."""
-    story = await desk.reading.ask(lambda reading: reading.history.story(item_id))
+    story = await desk.searching.ask(lambda history: history.story(item_id))
     if story is None:
         queued = await asyncio.to_thread(desk.spool.find_queued, item_id)
         if queued is None:

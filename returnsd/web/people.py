@@ -56,7 +56,8 @@ async def sign_in(request: Request, desk: TheDesk) -> Response:
         return page(request, "login.html", 401, next=asked, wrong=True)
     answer = RedirectResponse(asked, 303)
     session = desk.token.session(int(time.time()))
-    answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="lax")
+    over_tls = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+    answer.set_cookie(COOKIE, session, max_age=SESSION_S, httponly=True, samesite="lax", secure=over_tls)
     return answer
 
 

@@ -68,6 +68,11 @@ class Reading:
         others = self.room.look(client, by, items, now)
         return Glance(self.room.version, self.room.count, self.room.gone_since(version), others)
 
+    def let_go(self, item_ids: Sequence[str]) -> None:
+        """Let items leave the waiting room that cannot be decided."""
+        for item_id in item_ids:
+            self.room.remove(item_id)
+
     def standing(self, item_id: str) -> Standing | None:
         """Return how an item stands; None if it has no row. Quick for what waits."""
         held = self.room.held.get(item_id)

@@ -71,9 +71,13 @@ class WaitingRoom:
                 self.remove(decision.item_id)
                 again = [item for item in again if item != decision.item_id]
         arrivals = list(history.verdicts(again).values()) if again else []
-        found = history.waiting(self._seen_to, MOST_HELD - len(self.held))
+        newest = history.newest_verdict()  # before looking: what is recorded meanwhile is found the next time
+        places = MOST_HELD - len(self.held)
+        found = history.waiting(self._seen_to, places)
         arrivals += [verdict for _, verdict in found]
-        if found:
+        if len(found) < places:
+            self._seen_to = max(self._seen_to, newest, *(seq for seq, _ in found))
+        elif found:
             self._seen_to = found[-1][0]
         self.beyond = history.waiting_beyond(self._seen_to) if len(self.held) + len(arrivals) >= MOST_HELD else 0
         self._admit(history, arrivals)

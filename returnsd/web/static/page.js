@@ -704,8 +704,14 @@ async function act(button) {
   button.disabled = true;
   const body = JSON.parse(button.dataset.body);
   if (button.dataset.with) { body[button.dataset.with] = button.closest("[data-acts]").querySelector("[data-choice]").value; }
-  const { ok, document: answer } = await ask(button.dataset.post, { ...body, by: store.get("returnsd-by").trim() });
-  if (ok) { location.reload(); } else { button.disabled = false; button.closest("[data-acts]").querySelector("[role=alert]").textContent = answer.detail; }
+  let problem = "the service does not answer";
+  try {
+    const { ok, document: answer } = await ask(button.dataset.post, { ...body, by: store.get("returnsd-by").trim() });
+    if (ok) { location.reload(); return; }
+    problem = answer.detail;
+  } catch { /* told below */ }
+  button.disabled = false;
+  button.closest("[data-acts]").querySelector("[role=alert]").textContent = problem;
 }
 
 const setup = $("setup");
