@@ -50,15 +50,24 @@ def colours(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
     maps = np.concatenate([lab, lab * lab], axis=2)
     described, placed = [], []
     for size in sizes:
-        sums = _cells(maps, size).reshape(-1, _CELLS * _CELLS, 6)
-        sums *= np.float32(1.0 / (size * size))
-        mean = sums[:, :, :3]
-        deviation = np.sqrt(np.maximum(sums[:, :, 3:] - mean * mean, 0.0))
-        busy = np.flatnonzero(deviation.sum(axis=(1, 2)) > 0.3)
-        cells = np.concatenate([mean[busy], deviation[busy]], axis=2)
-        described.append(cells.reshape(len(busy), _CELLS * _CELLS * 6))
+        statistics = _statistics(maps, size)
+        taken = np.take(statistics, _corners(size), axis=0)
+        busy = np.flatnonzero(taken[:, :, 3:].sum(axis=(1, 2)) > 0.3)
+        described.append(taken[busy].reshape(len(busy), _CELLS * _CELLS * 6))
         placed.append(_places(views.lab, size)[busy])
     return np.concatenate(described), np.concatenate(placed)
+
+
+def _statistics(maps: Matrix, size: int) -> Matrix:
+    """Return (pixels, 6): mean and deviation of Lab in the cell that begins at each pixel where cells begin."""
+    sums = np.asarray(cv2.boxFilter(maps, cv2.CV_32F, (size, size), anchor=(0, 0)))
+    step = math.gcd(STEP, size)
+    found = np.zeros((SIDE, SIDE, 6), np.float32) if step > 1 else sums
+    mean, squares = sums[::step, ::step, :3], sums[::step, ::step, 3:]
+    deviation = np.sqrt(np.maximum(squares - mean * mean, 0.0))
+    found[::step, ::step, :3] = mean
+    found[::step, ::step, 3:] = deviation
+    return found.reshape(SIDE * SIDE, 6)
 
 
 def direction_maps(views: Views) -> Matrix:

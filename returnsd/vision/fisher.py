@@ -29,39 +29,39 @@ class FisherVector:
         self._scale = get["place_scale"]
         self._means, self._inverse = get["means"], 1.0 / get["deviations"]
         self._weights = get["weights"]
-        # log density of x under each Gaussian = x^2 @ quadratic + x @ linear + constant
+        # log density of x under each Gaussian = (x, x^2, 1) @ density
         precision = self._inverse**2
-        self._quadratic = np.ascontiguousarray(-0.5 * precision.T)
-        self._linear = np.ascontiguousarray((self._means * precision).T)
-        self._constant = (
-            np.log(self._weights) + np.log(self._inverse).sum(1) - 0.5 * (self._means**2 * precision).sum(1)
-        )
+        constant = np.log(self._weights) + np.log(self._inverse).sum(1) - 0.5 * (self._means**2 * precision).sum(1)
+        density = np.concatenate([self._means * precision, -0.5 * precision, constant[:, np.newaxis]], axis=1)
+        self._density = np.ascontiguousarray(density.T, np.float32)
 
     @property
     def size(self) -> int:
         """How many values a vector has."""
         return 2 * self._means.size
 
-    def reduced(self, described: Matrix, placed: Matrix) -> Matrix:
+    def reduced(self, described: Matrix, placed: Matrix, out: Matrix | None = None) -> Matrix:
         """Return (n, p + 5): descriptors after PCA, with their places and colours."""
-        return np.concatenate([described @ self._pca - self._shift, placed * self._scale], axis=1)
+        found = np.empty((len(described), self._means.shape[1]), np.float32) if out is None else out
+        np.subtract(described @ self._pca, self._shift, out=found[:, : len(self._shift)])
+        np.multiply(placed, self._scale, out=found[:, len(self._shift) :])
+        return found
 
     def __call__(self, described: Matrix, placed: Matrix) -> Matrix:
         """Return the (size,) vector of (n, d) descriptors and their (n, 5) places; zeros for none."""
         if not len(described):
             return np.zeros(self.size, np.float32)
-        x = self.reduced(described, placed)
-        squares = x * x
-        shares = squares @ self._quadratic
-        shares += x @ self._linear
-        shares += self._constant
+        width = self._means.shape[1]
+        moments = np.empty((len(described), 2 * width + 1), np.float32)
+        x = self.reduced(described, placed, out=moments[:, :width])
+        np.multiply(x, x, out=moments[:, width : 2 * width])
+        moments[:, -1] = 1.0
+        shares = moments @ self._density
         shares -= shares.max(axis=1, keepdims=True)
         np.exp(shares, out=shares)
-        shares /= shares.sum(axis=1, keepdims=True)
-        count = np.float32(len(x))
-        s0 = shares.sum(axis=0)[:, np.newaxis] / count
-        s1 = shares.T @ x / count
-        s2 = shares.T @ squares / count
+        moments *= (1.0 / (shares.sum(axis=1, keepdims=True) * np.float32(len(x))))
+        sums = shares.T @ moments
+        s1, s2, s0 = sums[:, :width], sums[:, width:-1], sums[:, -1:]
         root = np.sqrt(self._weights)[:, np.newaxis]
         first = (s1 - s0 * self._means) * self._inverse / root
         second = (s2 - 2 * s1 * self._means + s0 * self._means**2) * self._inverse**2 - s0
