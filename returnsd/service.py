@@ -193,7 +193,9 @@ class Service:
             poll.register(descriptor, select.POLLIN)
         longest = self.worker.wait_until(now) - time.monotonic()
         if not (self.stopping or self.reload_requested):
-            poll.poll(max(0, min(longest, self._tell_s)) * 1000)
+            ready = poll.poll(max(0, min(longest, self._tell_s)) * 1000)
+            if ready and not self.pool.outstanding:
+                self.pool.collect(0.0)  # hear who is ready or has ended; unheard it would wake us for ever
 
     def drain(self) -> None:
         self._notifier.stopping()

@@ -57,6 +57,16 @@ def test_pictures_dropped_become_rows_and_files(service: RunningService) -> None
     assert service.run("audit").returncode == 0
 
 
+def test_an_idle_service_rests_from_the_start(service: RunningService) -> None:
+    service.start()
+    time.sleep(2)  # all decoders have loaded
+
+    before = service.cpu_s()
+    time.sleep(2)
+
+    assert service.cpu_s() - before < 0.4
+
+
 def test_sigterm_brings_what_is_in_flight_to_its_shelf_within_five_seconds(service: RunningService) -> None:
     service.start()
     drop(service, 300)

@@ -147,7 +147,7 @@ class Judge:
             try:
                 self._feed(pool)
                 self._wait(pool)
-                self._answer(pool.collect(0.0) if pool.outstanding else [])
+                self._answer(pool.collect(0.0))
                 self._failing = False
             except Exception as error:  # the decoders do not stay up, or their bundle was changed under us
                 pool = self._start_again(pool, error)
@@ -219,9 +219,8 @@ class Judge:
     def _wait(self, pool: Pool) -> None:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
-        if self._under_way:
-            for descriptor in pool.filenos():
-                poll.register(descriptor, select.POLLIN)
+        for descriptor in pool.filenos():  # also when idle: one that ended is replaced before it is given a picture
+            poll.register(descriptor, select.POLLIN)
         poll.poll(250 if self._under_way else 30_000)
         with suppress(BlockingIOError):
             os.eventfd_read(self._wake)
