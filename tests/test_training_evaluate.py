@@ -106,12 +106,15 @@ def test_a_category_without_pictures_is_told_as_unknown() -> None:
     assert rows[2].recall_interval == (0.0, 1.0)
 
 
-def test_the_threshold_is_the_services(bundle: Bundle) -> None:
-    calibration = bundle.calibration
+def test_what_is_archived_is_what_the_service_would_archive(
+    bundle: Bundle, tested: tuple[NDArray[np.float32], NDArray[np.int64]]
+) -> None:
+    found = evaluate.evaluate(bundle, *tested, TARGET)
 
-    assert bundle.threshold(0.9) == policy.choose_threshold(
-        calibration.confidence, calibration.correct, 0.9
-    )
+    threshold = bundle.threshold(TARGET)
+    assert threshold is not None
+    assert found.threshold == threshold
+    assert found.figures.archived == pytest.approx((found.probabilities.max(axis=1) >= threshold).mean())
 
 
 def test_grouped_categories_count_as_one() -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import shlex
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from numpy.typing import NDArray
 
 from returnsd.bundle import Bundle
 from returnsd.errors import ReturnsdError
+from returnsd.forest import Probabilities
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
-from training import evaluate, extract, labels, learn, prepare, report, train
-from training.pages import evaluation
+from training import evaluate, explore, extract, labels, learn, prepare, report, train
+from training.pages import evaluation, exploration
+from training.pages import steps as pages
 
 MANIFEST = "manifest.csv"
 REPORTS = "reports"
@@ -43,6 +46,15 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _explore(asked: argparse.Namespace) -> None:
+    pictures, faults = labels.read(
+        asked.source, asked.csv, asked.image_column, asked.label_column, asked.split_column
+    )
+    findings = explore.explore(pictures, faults, asked.jobs)
+    print("\n".join(explore.summary(findings)))
+    print(exploration.page(findings, str(asked.csv or asked.source), asked.seed).write(_page(asked, "explore")))
+
+
 def _prepare(asked: argparse.Namespace) -> None:
     pictures, faults = labels.read(asked.source, asked.csv, asked.image_column, asked.label_column)
     for fault in faults[:20]:
@@ -53,6 +65,7 @@ def _prepare(asked: argparse.Namespace) -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     prepare.write(entries, asked.work / MANIFEST)
     print("\n".join(prepare.summary(entries)))
+    print(pages.prepared(entries, faults, asked.seed).write(_page(asked, "prepare")))
 
 
 def _extract(asked: argparse.Namespace) -> None:
@@ -60,7 +73,11 @@ def _extract(asked: argparse.Namespace) -> None:
     kind = learn.KINDS[asked.kind]
     learnt = _learn(asked, entries, kind)
     extractor, store = _opened(asked.work, learnt, learn.settings_of(learnt, kind))
-    todo = sum(entry.sha256 not in store.place for entry in entries)
+    todo, before, began = (
+        sum(entry.sha256 not in store.place for entry in entries),
+        len(store.place),
+        time.monotonic(),
+    )
     described = extract.extract(store, entries, extractor, asked.jobs)
     failures = [failed for failed in shown(described, todo, "pictures described") if failed is not None]
     with (asked.work / "failed.csv").open("w", newline="", errors="surrogateescape") as file:
@@ -68,6 +85,8 @@ def _extract(asked: argparse.Namespace) -> None:
         writer.writerow(["path", "reason"])
         writer.writerows((one.path, one.reason) for one in failures)
     print(f"{len(store.place)} pictures described by {extractor.width} values each; {len(failures)} failed")
+    done, took_s = len(store.place) - before, time.monotonic() - began
+    print(pages.extracted(entries, failures, store, extractor, done, took_s).write(_page(asked, "extract")))
 
 
 def _train(asked: argparse.Namespace) -> None:
@@ -105,7 +124,12 @@ def _train(asked: argparse.Namespace) -> None:
     bundle = train.train(seen, store, sides, categories, asked.work / asked.name, parameters, about)
     size_mb = sum(path.stat().st_size for path in bundle.directory.iterdir()) / 1e6
     print(f"{bundle.id}, {size_mb:.1f} MB, in {bundle.directory}; on validation pictures:")
-    _print_figures(bundle, store, sides["validation"], asked.target_accuracy)
+    figures, probabilities = _print_figures(bundle, store, sides["validation"], asked.target_accuracy)
+    sure = evaluate.intervals(figures, probabilities, sides["validation"].truth, asked.seed)
+    threshold = bundle.threshold(asked.target_accuracy)
+    counts = {split: len(side.names) for split, side in sides.items()}
+    page = pages.trained(bundle, counts, figures, sure, threshold, asked.target_accuracy)
+    print(page.write(_page(asked, "train")))
 
 
 def _groups(given: list[str], categories: tuple[str, ...]) -> list[list[str]]:
@@ -140,11 +164,14 @@ def _page(asked: argparse.Namespace, step: str) -> Path:
     return found
 
 
-def _print_figures(bundle: Bundle, store: extract.Store, side: train.Side, target_accuracy: float) -> None:
+def _print_figures(
+    bundle: Bundle, store: extract.Store, side: train.Side, target_accuracy: float
+) -> tuple[evaluate.Figures, Probabilities]:
     rows = train.features(Extractor.load(bundle.directory), store, side.names)
-    figures, _ = evaluate.measure(bundle, rows, side.truth, target_accuracy)
+    figures, probabilities = evaluate.measure(bundle, rows, side.truth, target_accuracy)
     print(json.dumps(asdict(figures), indent=2))
     print(f"accuracy +- {evaluate.margin(figures.accuracy, figures.count):.4f} (95 % confidence)")
+    return figures, probabilities
 
 
 def _learn(asked: argparse.Namespace, entries: list[prepare.Entry], kind: learn.Kind) -> dict[str, NDArray[Any]]:
@@ -195,11 +222,17 @@ def _parser() -> argparse.ArgumentParser:
         one.set_defaults(step=does)
         return one
 
+    def labelled(one: argparse.ArgumentParser) -> None:
+        one.add_argument("source", type=Path, nargs="?", help="a folder of pictures, or of one folder a category")
+        one.add_argument("--csv", type=Path, help="names the pictures and their categories")
+        one.add_argument("--image-column", default="ImgId")
+        one.add_argument("--label-column", default="categories")
+
+    one = step("explore", _explore, "look at labelled pictures and report what is in them and wrong with them")
+    labelled(one)
+    one.add_argument("--split-column", help="of the CSV: how the pictures were split already; leaks are reported")
     one = step("prepare", _prepare, "clean the labelled pictures and split them, by content")
-    one.add_argument("source", type=Path, help="a folder of pictures, or of one folder a category")
-    one.add_argument("--csv", type=Path, help="names the pictures and their categories")
-    one.add_argument("--image-column", default="ImgId")
-    one.add_argument("--label-column", default="categories")
+    labelled(one)
     kinds: dict[str, Any] = {"choices": tuple(learn.KINDS), "default": "best"}
     kinds["help"] = "best sees more, fast takes a millisecond"
     one = step("extract", _extract, "describe every picture by what a model of this kind looks at")

@@ -7,6 +7,7 @@ contradict each other are left out. The originals are never touched: the manifes
 
 import csv
 import hashlib
+import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +16,11 @@ from pathlib import Path
 import cv2
 import joblib
 import numpy as np
+from numpy.typing import NDArray
 
 from returnsd import disk
 from returnsd.errors import Unreadable
+from returnsd.progress import shown
 from returnsd.vision.decode import DecodeLimits, decode
 from training.labels import DataError, Labelled
 
@@ -43,7 +46,9 @@ class Entry:
 
 def prepare(pictures: Sequence[Labelled], seed: int, jobs: int = 1) -> list[Entry]:
     """Return the manifest of these pictures; DataError if there is nothing to learn from them."""
-    looked = joblib.Parallel(n_jobs=jobs, batch_size=64)(joblib.delayed(_look)(one) for one in pictures)
+    parallel = joblib.Parallel(n_jobs=jobs, batch_size=64, return_as="generator")
+    looking = parallel(joblib.delayed(_look)(one) for one in pictures)
+    looked = list(shown(looking, len(pictures), "pictures looked at"))
     entries = _one_of_each(_contradictions(looked))
     counts = Counter(entry.label for entry in entries if not entry.left_out)
     few = {label for label in {entry.label for entry in entries} if counts[label] < FEWEST}
@@ -59,14 +64,22 @@ def _look(one: Labelled) -> Entry:
         picture = decode(data, DecodeLimits())
     except (Unreadable, OSError) as error:
         return Entry(str(one.path), one.label, "", "", "", f"unreadable: {error}")
+    return Entry(str(one.path), one.label, hashlib.sha256(data).hexdigest(), group_of(*appearance(picture)), "", "")
+
+
+def appearance(picture: NDArray[np.uint8]) -> tuple[bytes, bytes]:
+    """Return what a picture looks like from afar: the clear steps of its tiny grey version, and its mean colour."""
     grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (_HASH_SIDE + 1, _HASH_SIDE), interpolation=cv2.INTER_AREA).astype(np.int16)
     # flat places compare by chance after recompression: only clear steps count
     steps = np.diff(small, axis=1)
     code = np.packbits(np.concatenate([(steps > 4).ravel(), (steps < -4).ravel()]))
-    mean = tuple(int(c) // 16 for c in cv2.mean(picture)[:3])
-    group = hashlib.sha256(code.tobytes() + bytes(mean)).hexdigest()[:16]
-    return Entry(str(one.path), one.label, hashlib.sha256(data).hexdigest(), group, "", "")
+    return code.tobytes(), bytes(int(c) // 16 for c in cv2.mean(picture)[:3])
+
+
+def group_of(code: bytes, mean: bytes) -> str:
+    """Return the name of all pictures of that appearance."""
+    return hashlib.sha256(code + mean).hexdigest()[:16]
 
 
 def _contradictions(entries: Iterable[Entry]) -> list[Entry]:
@@ -114,16 +127,24 @@ def _split(entries: Sequence[Entry], seed: int) -> list[Entry]:
     bounds = np.cumsum([SHARES[split] for split in SPLITS])
     dealt = [entry for entry in entries if entry.left_out]
     for members in by_label.values():
-        for position, entry in enumerate(sorted(members, key=order)):
-            split = SPLITS[int(np.searchsorted(bounds, (position + 0.5) / len(members)))]
-            dealt.append(replace(entry, split=split))
+        places = np.searchsorted(bounds, (np.arange(len(members)) + 0.5) / len(members))
+        splits = _none_empty([SPLITS[place] for place in places])
+        dealt += [
+            replace(entry, split=split) for entry, split in zip(sorted(members, key=order), splits, strict=True)
+        ]
     return sorted(dealt, key=lambda entry: entry.path)
+
+
+def _none_empty(splits: list[str]) -> list[str]:
+    """Return the splits of a category's pictures with at least one of each, at the cost of training."""
+    for split in SPLITS:
+        if split not in splits:
+            splits[len(splits) - 1 - splits[::-1].index("train")] = split
+    return splits
 
 
 def write(entries: Sequence[Entry], path: Path) -> None:
     """Write the manifest as CSV, whole or not at all."""
-    import io
-
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, list(asdict(entries[0])))
     writer.writeheader()
