@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from returnsd.history import Standing, Story
+from returnsd.policy import shortlist
 from returnsd.records import Decision, Verdict, printable
 from returnsd.web.judge import Opinion
 from returnsd.web.schemas import (
@@ -113,6 +114,6 @@ def picture_opinion(name: str, opinion: Opinion) -> PictureOpinion:
         shelf=opinion.shelf.value,
         reason=opinion.reason,
         detail=opinion.detail,
-        shortlist=[] if prediction is None else list(prediction.shortlist),
+        shortlist=[] if prediction is None else list(shortlist(prediction, opinion.reason)),
         probabilities=dict(opinion.ranked),
     )
