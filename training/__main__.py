@@ -18,18 +18,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from returnsd import config as configuration
 from returnsd.bundle import Bundle
 from returnsd.errors import ReturnsdError
 from returnsd.forest import Probabilities
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
-from training import evaluate, explore, extract, labels, learn, prepare, report, train
+from training import evaluate, explore, extract, harvest, labels, learn, prepare, report, train
 from training.pages import evaluation, exploration
 from training.pages import steps as pages
 
 MANIFEST = "manifest.csv"
 REPORTS = "reports"
 _SAMPLE = 3000
+_HARVEST = "turn what people decided into labelled pictures, each decision once"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -56,7 +58,7 @@ def _explore(asked: argparse.Namespace) -> None:
 
 
 def _prepare(asked: argparse.Namespace) -> None:
-    pictures, faults = labels.read(asked.source, asked.csv, asked.image_column, asked.label_column)
+    pictures, faults = _labelled(asked)
     for fault in faults[:20]:
         print(f"  {fault}")
     if faults:
@@ -66,6 +68,31 @@ def _prepare(asked: argparse.Namespace) -> None:
     prepare.write(entries, asked.work / MANIFEST)
     print("\n".join(prepare.summary(entries)))
     print(pages.prepared(entries, faults, asked.seed).write(_page(asked, "prepare")))
+
+
+def _labelled(asked: argparse.Namespace) -> tuple[list[labels.Labelled], list[str]]:
+    """Return the pictures of the folder or table, and of the harvests, and a line for each that is missing."""
+    pictures: list[labels.Labelled] = []
+    faults: list[str] = []
+    if asked.source is not None or asked.csv is not None or not asked.harvest:
+        pictures, faults = labels.read(asked.source, asked.csv, asked.image_column, asked.label_column)
+    for line in harvest.read(asked.harvest):
+        if Path(line.path).is_file():
+            pictures.append(labels.Labelled(Path(line.path), line.label))
+        else:
+            faults.append(f"item {line.item_id}: {line.path} is not there any more")
+    return pictures, faults
+
+
+def _harvest(asked: argparse.Namespace) -> None:
+    try:
+        text = asked.config.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise labels.DataError(f"{asked.config} cannot be read ({error}): give --config") from error
+    config = configuration.parse(text, asked.config.absolute().parent)
+    found = harvest.harvest(config.paths, asked.table, archived=asked.archived)
+    print("\n".join(harvest.summary(found)))
+    print(f"table: {asked.table}, for `prepare --harvest`" if found.lines else "nothing new: no table was written")
 
 
 def _extract(asked: argparse.Namespace) -> None:
@@ -233,6 +260,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--split-column", help="of the CSV: how the pictures were split already; leaks are reported")
     one = step("prepare", _prepare, "clean the labelled pictures and split them, by content")
     labelled(one)
+    one.add_argument(
+        "--harvest",
+        type=Path,
+        action="append",
+        default=[],
+        help="a table of `harvest` to learn from, too (repeatable)",
+    )
     kinds: dict[str, Any] = {"choices": tuple(learn.KINDS), "default": "best"}
     kinds["help"] = "best sees more, fast takes a millisecond"
     one = step("extract", _extract, "describe every picture by what a model of this kind looks at")
@@ -249,6 +283,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--max-features", default="sqrt", help="features looked at for each split")
     one = step("evaluate", _evaluate, "measure the bundle on the test pictures")
     one.add_argument("--bundle", type=Path, help="its directory (default: <work>/model)")
+    one = steps.add_parser("harvest", help=_HARVEST, description=_HARVEST)
+    one.add_argument("table", type=Path, help="the CSV to write, for `prepare --harvest`; must not exist")
+    one.add_argument("--config", type=Path, default=Path("config.yaml"), help="of the installation")
+    one.add_argument("--archived", action="store_true", help="take what the model archived by itself, too")
+    one.set_defaults(step=_harvest)
     return parser
 
 
