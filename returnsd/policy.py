@@ -25,6 +25,7 @@ RISK = 0.05
 AMBIGUOUS = "ambiguous_within_group"
 
 _STARTS = 4
+_TRUST = 0.8  # the share of the risk that the pilot's start gets: pilots are small
 _NAME_BYTES = 255
 
 
@@ -103,9 +104,9 @@ def choose_threshold(
 
     Learn-then-Test (Angelopoulos et al., 2021): each threshold's error is tested with an exact binomial
     (Clopper-Pearson) bound. Thresholds are tried from a start downwards, and only as long as the tests hold; so
-    the chance that any certified threshold errs more often than 1 - target_accuracy is at most `risk`. The start is
-    where the pilot promises most; without a pilot there are several, each with its share of the risk. Starts
-    depend on the pilot and on the confidences, never on what was `correct`.
+    the chance that any certified threshold errs more often than 1 - target_accuracy is at most `risk`. There are
+    several starts, each with its share of the risk; where there is a pilot, most of it goes to where that promises
+    most. Starts depend on the pilot and on the confidences, never on what was `correct`.
 
     :param confidence: (n,) calibrated probability of the predicted category, on pictures training never saw.
     :param correct: (n,) whether that prediction was right.
@@ -117,13 +118,14 @@ def choose_threshold(
     # a threshold takes all pictures of equal confidence or none: test only where the confidence changes
     last = np.flatnonzero(np.append(ranked[1:] < ranked[:-1], True)) if len(ranked) else np.empty(0, int)
     allowed = 1.0 - target_accuracy
+    share = risk / _STARTS
+    starts = [(_fewest(target_accuracy, share) * factor, share) for factor in (1, 2, 4, 8)]
     if pilot is not None and len(pilot[0]):
-        starts, share = [_promising(*pilot, len(ranked), target_accuracy, risk)], risk
-    else:
-        share = risk / _STARTS
-        starts = [_fewest(target_accuracy, share) * factor for factor in (1, 2, 4, 8)]
+        trusted, share = _TRUST * risk, risk - _TRUST * risk
+        starts = [(2 * _fewest(target_accuracy, share), share)]
+        starts.append((_promising(*pilot, len(ranked), target_accuracy, trusted), trusted))
     best: float | None = None
-    for start in starts:
+    for start, share in starts:
         for index in last[np.searchsorted(last, start - 1) :]:
             if binomial_tail(int(errors[index]), int(index) + 1, allowed) > share:
                 break
