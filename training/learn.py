@@ -46,7 +46,11 @@ KINDS = {
         near_score="all",
     ),
     "fast": Kind(
-        ("basic", "grids"), {"basic": ("basic",), "grids": ("basic", "grids")}, {"basic": 0.01, "grids": 0.1}
+        ("basic", "grids"),
+        {"basic": ("basic",), "grids": ("basic", "grids")},
+        {"basic": 0.01, "grids": 0.1},
+        near={"grids": 48, "basic": 32},
+        near_score="grids",
     ),
 }
 

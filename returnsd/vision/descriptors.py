@@ -60,14 +60,14 @@ def colours(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
 
 def _statistics(maps: Matrix, size: int) -> Matrix:
     """Return (pixels, 6): mean and deviation of Lab in the cell that begins at each pixel where cells begin."""
-    sums = np.asarray(cv2.boxFilter(maps, cv2.CV_32F, (size, size), anchor=(0, 0)))
+    sums: Matrix = np.asarray(cv2.boxFilter(maps, cv2.CV_32F, (size, size), anchor=(0, 0)), np.float32)
     step = math.gcd(STEP, size)
     found = np.zeros((SIDE, SIDE, 6), np.float32) if step > 1 else sums
     mean, squares = sums[::step, ::step, :3], sums[::step, ::step, 3:]
     deviation = np.sqrt(np.maximum(squares - mean * mean, 0.0))
     found[::step, ::step, :3] = mean
     found[::step, ::step, 3:] = deviation
-    return found.reshape(SIDE * SIDE, 6)
+    return np.asarray(found.reshape(SIDE * SIDE, 6), np.float32)
 
 
 def direction_maps(views: Views) -> Matrix:
