@@ -77,3 +77,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.tiny import tiny_bundle
 
     return tiny_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def shop_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work folder of a training of kind `best` on a drawn shop, done once for the whole run."""
+    from tests.shop import train_shop
+
+    return train_shop(tmp_path_factory.mktemp("shop"))

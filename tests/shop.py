@@ -48,3 +48,18 @@ def draw_shop(folder: Path, count: int, categories: tuple[str, ...] = CATEGORIES
         for seed in range(count):
             (folder / category / f"{seed:03}.jpg").write_bytes(shop_jpeg(category, seed))
     return folder
+
+
+def train_shop(folder: Path, count: int = 30) -> Path:
+    """Draw a shop below a folder and take it through the steps by their command line; return the work folder."""
+    from training.__main__ import main
+
+    draw_shop(folder / "pictures", count)
+    work = ["--work", str(folder / "work"), "--jobs", "1"]
+    for step in (
+        ["prepare", str(folder / "pictures")],
+        ["extract", "--gaussians", "4"],
+        ["train", "--trees", "30", "--group", "Mugs=Books"],
+    ):
+        assert main([*step, *work]) == 0
+    return folder / "work"

@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from returnsd import config as configuration
-from returnsd.bundle import Bundle
-from returnsd.errors import ReturnsdError
+from returnsd import disk
+from returnsd.bundle import Bundle, remembered
+from returnsd.errors import ReturnsdError, Unreadable
 from returnsd.forest import Probabilities
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
-from training import evaluate, explore, extract, harvest, labels, learn, prepare, report, train
-from training.pages import evaluation, exploration
+from training import analyze, costs, evaluate, explore, extract, harvest, labels, learn, prepare, report, train
+from training.pages import analysis, evaluation, exploration
 from training.pages import steps as pages
 
 MANIFEST = "manifest.csv"
 REPORTS = "reports"
 _SAMPLE = 3000
+_TIMED = 40
 _HARVEST = "turn what people decided into labelled pictures, each decision once"
 
 
@@ -124,15 +126,7 @@ def _train(asked: argparse.Namespace) -> None:
     _, store = _opened(asked.work, learnt, settings)
     categories = train.categories_of(entries)
     sides = {split: train.side(entries, store, split) for split in ("train", "validation", "calibration")}
-    cache = asked.work / "scores"
-    seen = None
-    steps = train.learn_scores(kind, learnt, settings, store, sides["train"], len(categories), cache, asked.seed)
-    for step in steps:
-        if isinstance(step, train.Seen):
-            seen = step
-        else:
-            print(f"learning {step}", file=sys.stderr, flush=True)
-    assert seen is not None
+    seen = _scored(asked, kind, learnt, store, sides["train"], len(categories))
     parameters = {
         "n_estimators": asked.trees,
         "min_samples_leaf": asked.leaf,
@@ -157,6 +151,24 @@ def _train(asked: argparse.Namespace) -> None:
     counts = {split: len(side.names) for split, side in sides.items()}
     page = pages.trained(bundle, counts, figures, sure, threshold, asked.target_accuracy)
     print(page.write(_page(asked, "train")))
+
+
+def _scored(
+    asked: argparse.Namespace,
+    kind: learn.Kind,
+    learnt: dict[str, NDArray[Any]],
+    store: extract.Store,
+    training: train.Side,
+    categories: int,
+) -> train.Seen:
+    """Return all that the forest is trained on, learning what is not kept already."""
+    settings = learn.settings_of(learnt, kind)
+    cache = asked.work / "scores"
+    for step in train.learn_scores(kind, learnt, settings, store, training, categories, cache, asked.seed):
+        if isinstance(step, train.Seen):
+            return step
+        print(f"learning {step}", file=sys.stderr, flush=True)
+    raise AssertionError("unreachable")
 
 
 def _groups(given: list[str], categories: tuple[str, ...]) -> list[list[str]]:
@@ -186,6 +198,41 @@ def _evaluate(asked: argparse.Namespace) -> None:
     print(evaluation.page(found, bundle, test.paths, asked.target_accuracy).write(_page(asked, "evaluate")))
 
 
+def _analyze(asked: argparse.Namespace) -> None:
+    entries = prepare.read(asked.work / MANIFEST)
+    bundle = Bundle.load(asked.bundle or asked.work / "model")
+    extractor = Extractor.load(bundle.directory)
+    with np.load(bundle.directory / "features.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    _, store = _opened(asked.work, arrays, dict(bundle.card["features"]))
+    side = train.side(entries, store, "validation")
+    chosen = np.sort(np.random.default_rng(asked.seed).permutation(len(side.names))[: asked.pictures])
+    names, truth = [side.names[number] for number in chosen], side.truth[chosen]
+    rows = remembered(bundle.memory, train.features(extractor, store, names))
+    model = analyze.load_model(asked.work / train.MODEL, bundle, rows).set_params(n_jobs=asked.jobs)
+    inputs = analyze.inputs_of(bundle, extractor)
+    measured = analyze.worths(model, inputs, rows, truth, asked.seed, asked.repeats)
+    found = list(shown(measured, len(inputs.families) + len(inputs.names), "families and inputs permuted"))
+    refits: dict[str, float] = {}
+    if asked.refit:
+        kind = learn.KINDS[asked.kind]
+        training = train.side(entries, store, "train")
+        seen = _scored(asked, kind, _learnt(asked.work, asked.kind), store, training, len(bundle.categories))
+        parameters = model.get_params() | {"n_estimators": asked.refit, "oob_score": False}
+        grown = analyze.refitted(seen.training, training.truth, rows, truth, inputs.families, parameters)
+        refits = dict(shown(grown, 1 + len(inputs.families), "forests grown"))
+    by_sha256 = {entry.sha256: entry for entry in entries}
+    timed = [_picture(by_sha256[name]) for name in names[:_TIMED]]
+    cost = costs.costs(bundle, arrays, [picture for picture in timed if picture is not None])
+    families, single = found[: len(inputs.families)], found[len(inputs.families) :]
+    data = json.dumps(analyze.as_json(bundle.id, len(names), families, single, refits, cost), indent=1)
+    print(report.write(asked.work / REPORTS / "analyze.json", f"{data}\n".encode()))
+    page = analysis.page(bundle, families, single, *cost, refits, len(names), asked.refit)
+    print(page.write(_page(asked, "analyze")))
+    for one in sorted(families, key=lambda one: -one.loss_gained):
+        print(f"{one.name:20} accuracy {0.0 - 100 * one.accuracy_lost:+6.2f} points without what it says")
+
+
 def _page(asked: argparse.Namespace, step: str) -> Path:
     found: Path = asked.work / REPORTS / f"{step}.html"
     return found
@@ -203,20 +250,35 @@ def _print_figures(
 
 def _learn(asked: argparse.Namespace, entries: list[prepare.Entry], kind: learn.Kind) -> dict[str, NDArray[Any]]:
     kept = asked.work / f"learnt-{asked.kind}.npz"
-    if kept.exists():
+    training = [entry for entry in entries if entry.split == "train"]
+    made_from = (
+        f"{train.data_fingerprint(training)} seed {asked.seed} gaussians {asked.gaussians or kind.gaussians}\n"
+    )
+    said = kept.with_suffix(".txt")
+    if kept.exists() and (not said.exists() or said.read_text() == made_from):
         return _learnt(asked.work, asked.kind)
     dice = np.random.default_rng(asked.seed)
-    training = [entry for entry in entries if entry.split == "train"]
     chosen = dice.permutation(len(training))[:_SAMPLE]
     looked_at = shown(chosen, len(chosen), "pictures looked at")
-    pictures = [extract.picture_of(training[position]) for position in looked_at]
+    seen = [_picture(training[position]) for position in looked_at]
+    pictures = [picture for picture in seen if picture is not None]
+    if not pictures:
+        raise labels.DataError(f"none of the {len(training)} training pictures can be seen: run `prepare` again")
     print("learning colours and local descriptors", file=sys.stderr, flush=True)
-    learnt = learn.learn(pictures, kind, asked.seed)
+    learnt = learn.learn(pictures, replace(kind, gaussians=asked.gaussians or kind.gaussians), asked.seed)
     draft = kept.with_suffix(".draft")
     with draft.open("wb") as file:
         np.savez(file, **dict[str, Any](learnt))
     draft.rename(kept)
+    disk.replace(said, made_from.encode())
     return learnt
+
+
+def _picture(entry: prepare.Entry) -> NDArray[np.uint8] | None:
+    try:
+        return extract.picture_of(entry)
+    except Unreadable:
+        return None  # extracting lists it
 
 
 def _learnt(work: Path, kind: str) -> dict[str, NDArray[Any]]:
@@ -271,6 +333,9 @@ def _parser() -> argparse.ArgumentParser:
     kinds["help"] = "best sees more, fast takes a millisecond"
     one = step("extract", _extract, "describe every picture by what a model of this kind looks at")
     one.add_argument("--kind", **kinds)
+    one.add_argument(
+        "--gaussians", type=int, help="of each mixture that local descriptors are told by; fewer is faster"
+    )
     one = step("train", _train, "learn scores, fit the forest, calibrate it, write the bundle")
     one.add_argument("--kind", **kinds)
     one.add_argument("--name", default="model", help="of the bundle")
@@ -283,6 +348,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--max-features", default="sqrt", help="features looked at for each split")
     one = step("evaluate", _evaluate, "measure the bundle on the test pictures")
     one.add_argument("--bundle", type=Path, help="its directory (default: <work>/model)")
+    one = step("analyze", _analyze, "tell what each feature and family is good for, and what it costs")
+    one.add_argument("--bundle", type=Path, help="its directory (default: <work>/model)")
+    one.add_argument("--pictures", type=int, default=1000, help="how many validation pictures to ask")
+    one.add_argument("--repeats", type=int, default=3, help="how often each is permuted")
+    one.add_argument(
+        "--refit", type=int, default=0, metavar="TREES", help="grow so many trees anew without each family, too"
+    )
+    one.add_argument("--kind", **kinds)
     one = steps.add_parser("harvest", help=_HARVEST, description=_HARVEST)
     one.add_argument("table", type=Path, help="the CSV to write, for `prepare --harvest`; must not exist")
     one.add_argument("--config", type=Path, default=Path("config.yaml"), help="of the installation")
