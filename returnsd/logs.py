@@ -184,7 +184,7 @@ class _ToJournal:
 def _plain(value: object) -> object:
     """Return what JSON can hold and any reader takes."""
     if isinstance(value, str):
-        return _escaped(value)
+        return value if value.isascii() else _escaped(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, numbers.Integral):

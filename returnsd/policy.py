@@ -191,23 +191,32 @@ def predict(
     groups: Sequence[Sequence[int]] = (),
 ) -> Prediction:
     """Return the prediction for one picture from its (n_categories,) calibrated probabilities."""
-    order = np.argsort(-probabilities, kind="stable")
-    top = int(order[0])
-    second = int(order[1]) if len(order) > 1 else None
-    listed = [categories[i] for i in order if probabilities[i] >= floor] or [categories[top]]
-    sums = [float(probabilities[list(group)].sum()) for group in groups]
-    best = max(range(len(sums)), key=sums.__getitem__, default=0)
-    alone = max((float(p) for i, p in enumerate(probabilities) if not any(i in g for g in groups)), default=0.0)
-    grouped = bool(sums) and sums[best] > alone
+    shares: list[float] = probabilities.tolist()
+    order: list[int] = np.argsort(-probabilities, kind="stable").tolist()
+    top = order[0]
+    second = order[1] if len(order) > 1 else None
+    listed = tuple(categories[i] for i in order if shares[i] >= floor) or (categories[top],)
+    group, together = _best_group(shares, top, groups)
     return Prediction(
         category=categories[top],
-        confidence=float(probabilities[top]),
+        confidence=shares[top],
         runner_up=None if second is None else categories[second],
-        runner_up_confidence=None if second is None else float(probabilities[second]),
-        shortlist=tuple(listed),
-        group=tuple(categories[i] for i in order if i in groups[best]) if grouped else (),
-        group_confidence=sums[best] if grouped else 0.0,
+        runner_up_confidence=None if second is None else shares[second],
+        shortlist=listed,
+        group=tuple(categories[i] for i in order if i in group),
+        group_confidence=together,
     )
+
+
+def _best_group(shares: list[float], top: int, groups: Sequence[Sequence[int]]) -> tuple[Sequence[int], float]:
+    """Return the likeliest group and its share; none if a category on its own is likelier than every group."""
+    best: Sequence[int] = ()
+    together = 0.0
+    for group in groups:
+        share = sum([shares[member] for member in group])
+        if share > together:
+            best, together = group, share
+    return (best, together) if together > shares[top] or top in best else ((), 0.0)
 
 
 def merged(values: NDArray[np.float64], groups: Sequence[Sequence[int]]) -> NDArray[np.float64]:

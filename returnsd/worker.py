@@ -347,7 +347,6 @@ class Worker:
         deaths = self._memory.suspects.get(queued.item.id, 0)
         try:
             judging.descriptor = disk.open_regular(queued.path)
-            disk.start_writeback(judging.descriptor)
             size = os.fstat(judging.descriptor).st_size
             if size > limit * _HASH_LIMIT:
                 raise Unreadable("too_large", f"{size} bytes")
