@@ -1,7 +1,7 @@
 """The waiting room and its groups: what waits, in a useful order, up to date whatever others do."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from returnsd.policy import Rule
 from returnsd.web import waiting
 from returnsd.web.alike import Alike
 from returnsd.web.deciding import Deciding
+from returnsd.web.view import view_of
 from returnsd.web.waiting import WaitingRoom
 from returnsd.worker import Model
 from tests.installation import HerePool, Installation
@@ -212,3 +213,27 @@ def test_another_models_features_begin_anew() -> None:
     alike.add(["new"], dice.normal(0, 1, (1, 80)).astype(np.float32))
 
     assert set(alike.group_of) == {"new"}
+
+
+def test_with_many_categories_pictures_are_alike_that_the_forest_says_the_same_of(tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    many = replace(bundle, categories=tuple(f"category {n}" for n in range(12)))
+    rows = np.zeros((2, bundle.forest.features), np.float32)
+
+    said, seen, foreign = view_of(many).rows(rows), view_of(bundle).rows(rows), view_of(None).rows(rows)
+
+    assert said.shape == (2, len(CATEGORIES))  # the forest's own, whatever the categories are called
+    assert np.exp(said).sum(axis=1) == pytest.approx(1.0, abs=0.05)
+    assert seen is rows
+    assert foreign is rows
+
+
+def test_alike_pictures_of_different_predicted_categories_do_not_stand_together(room: Room) -> None:
+    ids = room.receive("stripes", *range(12)) + room.receive("dots", *range(12))
+    room.held()
+
+    sections = room.room.arrange("alike")
+
+    assert sum(len(section.items) for section in sections) == len(ids)
+    for section in sections:
+        assert {item.category for item in section.items} == {section.category}

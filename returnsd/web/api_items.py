@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from returnsd.history import Question
+from returnsd.history import Question, Standing
 from returnsd.records import Shelf, printable
 from returnsd.web.access import ItemId
 from returnsd.web.api import TheDesk, problems
+from returnsd.web.desk import Desk
 from returnsd.web.documents import standing_document, story_document
 from returnsd.web.problems import NotFound
 from returnsd.web.schemas import FoundItems, Shelves, StoryDocument
@@ -82,9 +83,16 @@ async def preview(
     longest_px = int(px)
     made = desk.previews.kept(item_id, longest_px)
     if made is None:
-        standing = await desk.reading.ask(lambda reading: reading.standing(item_id))
-        verdict, decision = (None, None) if standing is None else (standing.verdict, standing.decision)
-        made = await desk.previews.make(item_id, longest_px, verdict, decision)
+        made = await _preview(desk, item_id, longest_px, await desk.reading.ask(lambda one: one.standing(item_id)))
+    if made is None:  # it may just have been decided, and its file moved
+        made = await _preview(
+            desk, item_id, longest_px, await desk.searching.ask(lambda one: one.standing(item_id))
+        )
     if made is None:
         raise NotFound(f"there is no picture of item {item_id} to be seen")
     return Response(made, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+async def _preview(desk: Desk, item_id: str, longest_px: int, standing: Standing | None) -> bytes | None:
+    verdict, decision = (None, None) if standing is None else (standing.verdict, standing.decision)
+    return await desk.previews.make(item_id, longest_px, verdict, decision)

@@ -87,7 +87,7 @@ def open_desk(config: Config, log: Logger) -> Iterator[Desk]:
         ledger = config.paths.state / LEDGER
         deciding = Clerk("deciding", lambda: Deciding(config, log))
         stack.callback(deciding.close)
-        reading = Clerk("reading", lambda: Reading(ledger))
+        reading = Clerk("reading", lambda: Reading(ledger, lambda: judge.model.bundle))
         stack.callback(reading.close)
         searching = Clerk("searching", lambda: History(ledger))
         stack.callback(searching.close)

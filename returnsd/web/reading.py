@@ -3,10 +3,11 @@
 Belongs to one thread (a clerk's). Nothing here writes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from returnsd.bundle import Bundle
 from returnsd.history import History, Standing
 from returnsd.web.waiting import Order, Section, WaitingRoom
 
@@ -33,9 +34,10 @@ class Glance:
 class Reading:
     """The ledger's readers and the waiting room over them. Use from one thread."""
 
-    def __init__(self, ledger: Path) -> None:
-        """Open the ledger for reading."""
+    def __init__(self, ledger: Path, bundle: Callable[[], Bundle]) -> None:
+        """Open the ledger for reading; `bundle` tells the model in force."""
         self.history = History(ledger)
+        self._bundle = bundle
         self.room = WaitingRoom()
 
     def close(self) -> None:
@@ -44,7 +46,7 @@ class Reading:
 
     def waiting(self, order: Order, limit: int, passing_over: Sequence[str] = ()) -> Waiting:
         """Return up to `limit` items that wait, most useful first."""
-        self.room.refresh(self.history)
+        self.room.refresh(self.history, self._bundle())
         skipped = set(passing_over)
         sections: list[Section] = []
         left = limit
@@ -59,12 +61,12 @@ class Reading:
 
     def count(self) -> int:
         """Return how many items wait."""
-        self.room.refresh(self.history)
+        self.room.refresh(self.history, self._bundle())
         return self.room.count
 
     def glance(self, version: int, client: str, by: str, items: Sequence[str], now: float) -> Glance:
         """Note what a person looks at, and return what is new to that person (now: monotonic seconds)."""
-        self.room.refresh(self.history)
+        self.room.refresh(self.history, self._bundle())
         others = self.room.look(client, by, items, now)
         return Glance(self.room.version, self.room.count, self.room.gone_since(version), others)
 

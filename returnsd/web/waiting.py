@@ -12,9 +12,11 @@ from typing import Literal
 
 import numpy as np
 
+from returnsd.bundle import Bundle
 from returnsd.history import History
 from returnsd.records import Shelf, Verdict
 from returnsd.web.alike import Alike
+from returnsd.web.view import view_of
 
 Order = Literal["alike", "oldest", "unsure"]
 
@@ -47,7 +49,7 @@ class WaitingRoom:
     version: int = 0
     held: dict[str, Verdict] = field(default_factory=dict)
     beyond: int = 0
-    _alike: Alike = field(default_factory=Alike)
+    _alike: dict[str, Alike] = field(default_factory=dict)
     _seen_to: int = 0
     _decided_to: int | None = None
     _gone: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_MOST_GONE))
@@ -58,8 +60,11 @@ class WaitingRoom:
         """How many wait, those beyond the bound too."""
         return len(self.held) + self.beyond
 
-    def refresh(self, history: History) -> None:
-        """Take in what is new in the ledger: items that wait now, and decisions of anyone."""
+    def refresh(self, history: History, bundle: Bundle | None = None) -> None:
+        """Take in what is new in the ledger: items that wait now, and decisions of anyone.
+
+        :param bundle: the model in force; what it says of the pictures that it judged tells which are alike.
+        """
         if self._decided_to is None:
             self._decided_to = history.newest_decision()
         again: list[str] = []
@@ -80,27 +85,31 @@ class WaitingRoom:
         elif found:
             self._seen_to = found[-1][0]
         self.beyond = history.waiting_beyond(self._seen_to) if len(self.held) + len(arrivals) >= MOST_HELD else 0
-        self._admit(history, arrivals)
+        self._admit(history, arrivals, bundle)
 
-    def _admit(self, history: History, arrivals: Sequence[Verdict]) -> None:
+    def _admit(self, history: History, arrivals: Sequence[Verdict], bundle: Bundle | None) -> None:
         new = [verdict for verdict in arrivals if verdict.item_id not in self.held]
         if not new:
             return
         self.version += 1
         self.held.update((verdict.item_id, verdict) for verdict in new)
         vectors = history.vectors([verdict.item_id for verdict in new])
-        by_size: dict[int, list[str]] = {}
-        for item_id, vector in vectors.items():
-            by_size.setdefault(len(vector), []).append(item_id)
-        for keys in by_size.values():
-            self._alike.add(keys, np.stack([vectors[key] for key in keys]))
+        by_model: dict[str, list[str]] = {}
+        for item_id in vectors:
+            by_model.setdefault(self.held[item_id].model, []).append(item_id)
+        for model, keys in by_model.items():
+            rows = np.stack([vectors[key] for key in keys])
+            view = view_of(bundle if bundle is not None and bundle.id == model else None)
+            self._alike.setdefault(model, Alike(view.near)).add(keys, view.rows(rows))
 
     def remove(self, item_id: str) -> None:
         """Let an item go: it was decided, or does not wait after all."""
-        if self.held.pop(item_id, None) is not None:
+        verdict = self.held.pop(item_id, None)
+        if verdict is not None:
             self.version += 1
             self._gone.append((self.version, item_id))
-            self._alike.remove(item_id)
+            if verdict.model in self._alike:
+                self._alike[verdict.model].remove(item_id)
 
     def gone_since(self, version: int) -> list[str]:
         """Return the ids of the items that left after a version of this room."""
@@ -118,15 +127,24 @@ class WaitingRoom:
         if order != "alike":
             items = sorted(self.held.values(), key=_unsure if order == "unsure" else _age)
             return [Section(order, None, False, items)] if items else []
-        groups, single = [], []
-        for number, members in self._alike.members.items():
-            if len(members) > 1:
-                items = sorted((self.held[item_id] for item_id in members), key=_age)
-                groups.append(Section(f"g{number}-{items[0].item_id}", _commonest(items), True, items))
+        groups = [
+            Section(f"g-{items[0].item_id}", items[0].category, True, items)
+            for alike in self._alike.values()
+            for members in alike.members.values()
+            for items in self._same_category(members)
+            if len(items) > 1
+        ]
         grouped = {item.item_id for section in groups for item in section.items}
         single = [verdict for item_id, verdict in self.held.items() if item_id not in grouped]
         groups.sort(key=lambda section: (-len(section.items), section.items[0].item_id))
         return groups + by_category(single)
+
+    def _same_category(self, members: Iterable[str]) -> list[list[Verdict]]:
+        """Return alike items by their predicted category: the same key will settle them more often."""
+        parts: dict[str | None, list[Verdict]] = {}
+        for verdict in sorted((self.held[item_id] for item_id in members), key=_age):
+            parts.setdefault(verdict.category, []).append(verdict)
+        return list(parts.values())
 
     # --- who looks at what
 
@@ -149,14 +167,6 @@ def by_category(items: Sequence[Verdict]) -> list[Section]:
         by_category.setdefault(verdict.category or "", []).append(verdict)
     largest_first = sorted(by_category.items(), key=lambda pair: (-len(pair[1]), pair[0]))
     return [Section(f"c-{category}", category or None, False, found) for category, found in largest_first]
-
-
-def _commonest(items: Sequence[Verdict]) -> str | None:
-    counts: dict[str, float] = {}
-    for verdict in items:
-        if verdict.category is not None:
-            counts[verdict.category] = counts.get(verdict.category, 0.0) + (verdict.confidence or 0.0)
-    return max(counts, key=lambda category: counts[category]) if counts else None
 
 
 def _age(verdict: Verdict) -> str:
