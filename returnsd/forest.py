@@ -2,7 +2,8 @@
 
 The arrays hold the trees breadth first, so that children need no pointers: the k-th node of a tree that splits has
 its children at 2k + 1 and 2k + 2. Thresholds are float16, rounded down: features are float16 values, and for those
-x <= t and x <= floor16(t) are the same. Leaves hold the counts of training samples by class, without the zeros.
+x <= t and x <= floor16(t) are the same. Leaves hold the counts of training samples by class, without the zeros; or
+their weights, where classes were weighted.
 Checked when loaded: no arrays, however damaged, lead outside of them or round in circles.
 """
 
@@ -18,7 +19,11 @@ Probabilities = NDArray[np.float64]
 
 ARRAYS = ("nodes", "feature", "threshold", "leaf_size", "leaf_class", "leaf_count")
 """nodes (trees,): of each tree; feature (all nodes,): -1 in leaves; threshold (splits,) float16; leaf_size
-(leaves,): classes in each leaf; leaf_class and leaf_count (entries,): which, and how many samples."""
+(leaves,): classes in each leaf; leaf_class and leaf_count (entries,): which, and how many samples, or their weight
+as float32."""
+
+_KINDS = {"threshold": "f", "leaf_count": "iuf"}
+_MOST_WEIGHT = 1e30  # sums of larger ones might not be numbers
 
 _AT_ONCE = 64
 
@@ -60,7 +65,7 @@ class Forest:
         # each by itself first: huge ones could add up to anything
         if not consistent or not 1 <= int(size.min()) <= int(size.max()) <= len(count) == int(size.sum()):
             raise BundleError("the forest's leaves are damaged: get the bundle again")
-        if count.min() <= 0:
+        if not 0 < count.min() <= count.max() <= _MOST_WEIGHT:  # which no NaN is
             raise BundleError("the forest's leaves are damaged: get the bundle again")
         if int(self._leaf_class.min()) < 0 or int(self._leaf_class.max()) >= self.classes:
             raise BundleError(f"the forest's leaves name more than the {self.classes} categories of the card")
@@ -108,7 +113,7 @@ class Forest:
 def _check_form(arrays: Mapping[str, NDArray[Any]]) -> None:
     for name in ARRAYS:
         array = arrays[name]
-        if array.ndim != 1 or array.dtype.kind not in ("f" if name == "threshold" else "iu"):
+        if array.ndim != 1 or array.dtype.kind not in _KINDS.get(name, "iu"):
             raise BundleError(f"the forest's {name} is not a list of numbers as expected: get the bundle again")
     if np.isnan(arrays["threshold"]).any():
         raise BundleError("the forest's thresholds are not all numbers: get the bundle again")

@@ -63,6 +63,19 @@ def test_it_agrees_with_scikit_learn(classes: int, settings: dict[str, Any]) -> 
     np.testing.assert_allclose(found, model.predict_proba(rows), rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("weight", ["balanced", "balanced_subsample", {0: 1, 1: 0.3, 2: 20, 3: 1e-3}])
+def test_it_agrees_where_classes_were_weighted(weight: object) -> None:
+    rows = rows_of(300, FEATURES, 1)
+    truth = np.random.default_rng(2).choice(CLASSES, 300, p=[0.7, 0.2, 0.05, 0.05])
+    model = RandomForestClassifier(15, random_state=3, min_samples_leaf=3, class_weight=weight).fit(rows, truth)
+    arrays = forest_arrays(model)
+
+    found = Forest(arrays, CLASSES, FEATURES).predict_proba(rows_of(200, FEATURES, 9))
+
+    assert weight != "balanced_subsample" or arrays["leaf_count"].dtype == np.float32
+    np.testing.assert_allclose(found, model.predict_proba(rows_of(200, FEATURES, 9)), rtol=0, atol=1e-6)
+
+
 def test_it_agrees_where_a_feature_is_exactly_a_threshold() -> None:
     model = trained(coarse=True)
     arrays = forest_arrays(model)
@@ -195,6 +208,8 @@ def test_an_array_of_another_form_is_refused(name: str, damage: Any, arrays: Arr
         ("leaf_count", [-1]),
         ("leaf_count", [np.nan]),
         ("leaf_count", [np.inf]),
+        ("leaf_count", [1e300]),
+        ("leaf_count", [-0.5]),
         ("threshold", [np.nan]),
     ],
 )

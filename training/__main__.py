@@ -25,7 +25,20 @@ from returnsd.errors import ReturnsdError, Unreadable
 from returnsd.forest import Probabilities
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
-from training import analyze, costs, evaluate, explore, extract, harvest, labels, learn, prepare, report, train
+from training import (
+    analyze,
+    costs,
+    evaluate,
+    explore,
+    extract,
+    harvest,
+    labels,
+    learn,
+    prepare,
+    report,
+    search,
+    train,
+)
 from training.pages import analysis, evaluation, exploration
 from training.pages import steps as pages
 
@@ -33,12 +46,14 @@ MANIFEST = "manifest.csv"
 REPORTS = "reports"
 _SAMPLE = 3000
 _TIMED = 40
+_PLACE = ("--work", "--jobs")
 _HARVEST = "turn what people decided into labelled pictures, each decision once"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one step; return the exit code."""
     asked = _parser().parse_args(argv)
+    asked.command = _without_place(sys.argv[1:] if argv is None else argv)
     try:
         asked.step(asked)
     except (ReturnsdError, OSError) as error:
@@ -48,6 +63,17 @@ def main(argv: list[str] | None = None) -> int:
         print("training: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _without_place(command: list[str]) -> list[str]:
+    """Return a command line without what changes no bundle: where it worked, and with how many processes."""
+    kept, words = [], iter(command)
+    for word in words:
+        if word in _PLACE:
+            next(words, None)
+        elif not word.startswith(tuple(f"{name}=" for name in _PLACE)):
+            kept.append(word)
+    return kept
 
 
 def _explore(asked: argparse.Namespace) -> None:
@@ -127,19 +153,29 @@ def _train(asked: argparse.Namespace) -> None:
     categories = train.categories_of(entries)
     sides = {split: train.side(entries, store, split) for split in ("train", "validation", "calibration")}
     seen = _scored(asked, kind, learnt, store, sides["train"], len(categories))
-    parameters = {
+    parameters: dict[str, Any] = {
         "n_estimators": asked.trees,
         "min_samples_leaf": asked.leaf,
         "max_features": asked.max_features,
+        "class_weight": asked.class_weight,
+        "max_depth": asked.max_depth,
+        "oob_score": True,
         "n_jobs": asked.jobs,
         "random_state": asked.seed,
     }
+    found: dict[str, Any] = {}
+    if asked.search:
+        print(f"searching among {search.combinations()} combinations of settings", file=sys.stderr, flush=True)
+        searched = search.search(seen.training, sides["train"].truth, asked.seed, asked.jobs)
+        parameters |= searched.best
+        found = {"search": searched.card()}
     about = {
         "name": asked.name,
         "version": asked.version,
-        "trained_by": f"python -m training {shlex.join(sys.argv[1:])}",
+        "trained_by": f"python -m training {shlex.join(asked.command)}",
         "groups": _groups(asked.group, categories),
         "data": {"fingerprint": train.data_fingerprint(entries), "train": len(sides["train"].names)},
+        **found,
     }
     print(f"growing {asked.trees} trees", file=sys.stderr, flush=True)
     bundle = train.train(seen, store, sides, categories, asked.work / asked.name, parameters, about)
@@ -297,13 +333,23 @@ def _opened(
     return extractor, extract.Store(work / "features" / extract.fingerprint(learnt, settings), extractor.width)
 
 
+def _features(text: str) -> str | int | float:
+    """Return scikit-learn's max_features: a word, how many, or what share."""
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        if text in ("sqrt", "log2"):
+            return text
+        raise argparse.ArgumentTypeError(f"{text!r} is neither sqrt, log2, a number nor a share like 0.2") from None
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__, allow_abbrev=False)
     steps = parser.add_subparsers(required=True, metavar="STEP")
     cores = len(os.sched_getaffinity(0))
 
     def step(name: str, does: Any, words: str) -> argparse.ArgumentParser:
-        one = steps.add_parser(name, help=words, description=words)
+        one = steps.add_parser(name, help=words, description=words, allow_abbrev=False)
         one.add_argument("--work", type=Path, default=Path("var/training"), help="where everything is kept")
         one.add_argument("--jobs", type=int, default=cores, help="processes at once (default: one a core)")
         one.add_argument("--seed", type=int, default=1, help="the same data and seed give the same bundle")
@@ -345,7 +391,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--trees", type=int, default=200)
     one.add_argument("--leaf", type=int, default=2, help="fewest training pictures in a leaf")
-    one.add_argument("--max-features", default="sqrt", help="features looked at for each split")
+    one.add_argument("--max-features", type=_features, default="sqrt", help="features looked at for each split")
+    one.add_argument("--max-depth", type=int, help="of the trees (default: any)")
+    one.add_argument(
+        "--class-weight",
+        choices=("balanced", "balanced_subsample"),
+        help="make categories count alike, however many pictures they have",
+    )
+    one.add_argument(
+        "--search",
+        action="store_true",
+        help="choose leaf, max-features, max-depth and class-weight by cross-validation",
+    )
     one = step("evaluate", _evaluate, "measure the bundle on the test pictures")
     one.add_argument("--bundle", type=Path, help="its directory (default: <work>/model)")
     one = step("analyze", _analyze, "tell what each feature and family is good for, and what it costs")
@@ -356,7 +413,7 @@ def _parser() -> argparse.ArgumentParser:
         "--refit", type=int, default=0, metavar="TREES", help="grow so many trees anew without each family, too"
     )
     one.add_argument("--kind", **kinds)
-    one = steps.add_parser("harvest", help=_HARVEST, description=_HARVEST)
+    one = steps.add_parser("harvest", help=_HARVEST, description=_HARVEST, allow_abbrev=False)
     one.add_argument("table", type=Path, help="the CSV to write, for `prepare --harvest`; must not exist")
     one.add_argument("--config", type=Path, default=Path("config.yaml"), help="of the installation")
     one.add_argument("--archived", action="store_true", help="take what the model archived by itself, too")

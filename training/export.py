@@ -19,9 +19,14 @@ from returnsd.memory import Memory
 from returnsd.vision.decode import DecodeLimits, decode
 from returnsd.vision.extractor import Extractor
 
+_NOTHING = 1e-6  # of a sample
+
 
 def forest_arrays(model: RandomForestClassifier) -> dict[str, NDArray[Any]]:
-    """Return the arrays of returnsd.forest.ARRAYS for a forest trained on float16 values without class weights."""
+    """Return the arrays of returnsd.forest.ARRAYS for a forest trained on float16 values.
+
+    Leaves hold whole samples; of a forest with class weights, what its samples weigh.
+    """
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("feature", "threshold", "size", "class", "count")}
     nodes = []
     for estimator in model.estimators_:
@@ -29,16 +34,13 @@ def forest_arrays(model: RandomForestClassifier) -> dict[str, NDArray[Any]]:
         order = _breadth_first(tree.children_left, tree.children_right)
         splits = tree.children_left[order] >= 0
         counts = tree.value[order][~splits][:, 0, :] * tree.weighted_n_node_samples[order][~splits][:, np.newaxis]
-        whole = np.rint(counts)
-        if np.abs(counts - whole).max() > 1e-3:
-            raise ValueError("leaves must hold whole samples: train without class weights and sample weights")
-        leaf, category = np.nonzero(whole)
+        leaf, category = np.nonzero(counts > _NOTHING)
         nodes.append(len(order))
         parts["feature"].append(np.where(splits, tree.feature[order], -1).astype(np.int16))
         parts["threshold"].append(floor16(tree.threshold[order][splits]))
-        parts["size"].append(np.bincount(leaf, minlength=len(whole)))
+        parts["size"].append(np.bincount(leaf, minlength=len(counts)))
         parts["class"].append(category)
-        parts["count"].append(whole[leaf, category])
+        parts["count"].append(counts[leaf, category])
     joined = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     return {
         "nodes": np.array(nodes, np.int32),
@@ -46,8 +48,16 @@ def forest_arrays(model: RandomForestClassifier) -> dict[str, NDArray[Any]]:
         "threshold": joined["threshold"],
         "leaf_size": joined["size"].astype(np.uint8 if len(model.classes_) < 256 else np.uint16),
         "leaf_class": joined["class"].astype(np.uint8 if len(model.classes_) <= 256 else np.uint16),
-        "leaf_count": joined["count"].astype(np.uint8 if joined["count"].max() < 256 else np.uint32),
+        "leaf_count": _smallest(joined["count"]),
     }
+
+
+def _smallest(counts: NDArray[np.float64]) -> NDArray[Any]:
+    """Return counts as whole numbers if that is what they are, else as float32."""
+    whole = np.rint(counts)
+    if np.abs(counts - whole).max() > 1e-3:
+        return counts.astype(np.float32)
+    return whole.astype(np.uint8 if whole.max() < 256 else np.uint32)
 
 
 def floor16(thresholds: NDArray[np.float64]) -> NDArray[np.float16]:
@@ -106,8 +116,12 @@ def write_bundle(
     text = json.dumps({"format": FORMAT, **card, "files": files}, indent=2, ensure_ascii=False)
     (draft / CARD).write_text(text + "\n", encoding="utf-8")
     Bundle.load(draft)
-    shutil.rmtree(directory, ignore_errors=True)
+    older = directory.with_name(f".{directory.name}.older")
+    shutil.rmtree(older, ignore_errors=True)
+    if directory.exists():
+        os.rename(directory, older)  # aside first: at no time is the only bundle half deleted
     os.rename(draft, directory)
+    shutil.rmtree(older, ignore_errors=True)
     return Bundle.load(directory)
 
 

@@ -188,7 +188,9 @@ def train(
     bundle = write_bundle(
         directory, card, arrays, seen.arrays, seen.memory, probabilities, sides["calibration"].truth, pilot
     )
-    joblib.dump(model, directory.parent / MODEL, compress=3)
+    draft = directory.parent / f".{MODEL}.draft"
+    joblib.dump(model, draft, compress=3)
+    draft.rename(directory.parent / MODEL)
     return bundle
 
 
