@@ -5,6 +5,7 @@ the backlog is looked at. SIGTERM brings what is in flight to its shelf, within 
 configuration and bundle anew and keeps the old ones if the new are bad.
 """
 
+import gc
 import json
 import os
 import select
@@ -166,6 +167,7 @@ class Service:
                 self._say_nothing_is_archived()
             self._notifier.ready("watching the inbox")
             self.worker.watch()
+            gc.freeze()  # what was loaded stays: looking through it for garbage again and again is in vain
             while not self.stopping:
                 if self.reload_requested:
                     self._reload()

@@ -5,6 +5,7 @@ other until its parent closes the socket. Whatever a picture does to it, its par
 """
 
 import argparse
+import gc
 import os
 import signal
 import socket
@@ -21,6 +22,7 @@ from returnsd.vision import jail, wire
 from returnsd.vision.decode import DecodeLimits, decode
 from returnsd.vision.extractor import Extractor
 
+_READ_BYTES = 1 << 16
 _GRACE_S = 2.0
 """The pool kills at the time limit; should the pool itself be held up, an alarm does, this much later."""
 
@@ -47,6 +49,7 @@ def main() -> None:
         except (ReturnsdError, OSError) as error:
             line.sendall(wire.pack_reply(0, wire.UNUSABLE, str(error)))
             return
+        gc.freeze()  # what was loaded stays: looking through it for garbage again and again is in vain
         line.sendall(wire.pack_reply(0, wire.READY, str(len(extractor.names))))
         _answer_all(line, extractor, limits, asked.decode_s + _GRACE_S)
 
@@ -63,13 +66,12 @@ def _warm_up(extractor: Extractor) -> None:
 
 
 def _answer_all(line: socket.socket, extractor: Extractor, limits: DecodeLimits, alarm_s: float) -> None:
-    while head := _receive(line, wire.REQUEST.size):
-        number, size, preview_px = wire.REQUEST.unpack(head)
-        picture = _receive(line, size)
+    received = bytearray()
+    while True:
+        number, size, preview_px = wire.REQUEST.unpack(_take(line, received, wire.REQUEST.size))
+        picture = _take(line, received, size)
         signal.setitimer(signal.ITIMER_REAL, alarm_s)
-        reply = _see(number, picture, preview_px, extractor, limits)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        line.sendall(reply)
+        line.sendall(_see(number, picture, preview_px, extractor, limits))
 
 
 def _see(number: int, picture: bytes, preview_px: int, extractor: Extractor, limits: DecodeLimits) -> bytes:
@@ -96,16 +98,18 @@ def _preview(image: NDArray[Any], longest_px: int) -> bytes:
     return bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
-def _receive(line: socket.socket, size: int) -> bytes:
-    """Return exactly that many bytes, or none if the parent closed the line."""
-    data = bytearray(size)
-    view = memoryview(data)
-    while view:
-        count = line.recv_into(view)
-        if count == 0:
+def _take(line: socket.socket, received: bytearray, size: int) -> bytes:
+    """Return exactly that many bytes; the process ends if the parent closed the line."""
+    if len(received) < size:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # waiting is no work that could take too long
+    while len(received) < size:
+        part = line.recv(max(size - len(received), _READ_BYTES))
+        if not part:
             os._exit(0)
-        view = view[count:]
-    return bytes(data)
+        received += part
+    taken = bytes(received[:size])
+    del received[:size]
+    return taken
 
 
 if __name__ == "__main__":
