@@ -5,7 +5,7 @@ it was interrupted.
 """
 
 import argparse
-import csv
+import io
 import json
 import os
 import shlex
@@ -57,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         asked.step(asked)
     except (ReturnsdError, OSError) as error:
-        print(f"training: {error}", file=sys.stderr)
+        full = isinstance(error, OSError) and error.errno in disk.FULL
+        more = ": make room, and the same command goes on from here" if full else ""
+        print(f"training: {error}{more}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("training: interrupted; the same command goes on from here", file=sys.stderr)
@@ -128,17 +130,11 @@ def _extract(asked: argparse.Namespace) -> None:
     kind = learn.KINDS[asked.kind]
     learnt = _learn(asked, entries, kind)
     extractor, store = _opened(asked.work, learnt, learn.settings_of(learnt, kind))
-    todo, before, began = (
-        sum(entry.sha256 not in store.place for entry in entries),
-        len(store.place),
-        time.monotonic(),
-    )
-    described = extract.extract(store, entries, extractor, asked.jobs)
-    failures = [failed for failed in shown(described, todo, "pictures described") if failed is not None]
-    with (asked.work / "failed.csv").open("w", newline="", errors="surrogateescape") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "reason"])
-        writer.writerows((one.path, one.reason) for one in failures)
+    before, began = len(store.place), time.monotonic()
+    todo = sum(entry.sha256 not in store.place for entry in entries)
+    described = shown(extract.extract(store, entries, extractor, asked.jobs), todo, "pictures described")
+    failures = sorted((failed for failed in described if failed is not None), key=lambda failed: failed.path)
+    extract.write_failures(failures, asked.work / "failed.csv")
     print(f"{len(store.place)} pictures described by {extractor.width} values each; {len(failures)} failed")
     done, took_s = len(store.place) - before, time.monotonic() - began
     print(pages.extracted(entries, failures, store, extractor, done, took_s).write(_page(asked, "extract")))
@@ -302,10 +298,9 @@ def _learn(asked: argparse.Namespace, entries: list[prepare.Entry], kind: learn.
         raise labels.DataError(f"none of the {len(training)} training pictures can be seen: run `prepare` again")
     print("learning colours and local descriptors", file=sys.stderr, flush=True)
     learnt = learn.learn(pictures, replace(kind, gaussians=asked.gaussians or kind.gaussians), asked.seed)
-    draft = kept.with_suffix(".draft")
-    with draft.open("wb") as file:
-        np.savez(file, **dict[str, Any](learnt))
-    draft.rename(kept)
+    buffer = io.BytesIO()
+    np.savez(buffer, **dict[str, Any](learnt))
+    disk.replace(kept, buffer.getvalue())
     disk.replace(said, made_from.encode())
     return learnt
 

@@ -5,6 +5,7 @@ as they are on pictures that the regression has not seen; so training pictures g
 without fitting again for each fold (Golub, Heath, Wahba, 1979: residuals left out follow from the hat matrix).
 """
 
+import io
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas, cho_factor, cho_solve, lapack, solve_triangular
 from sklearn.utils.extmath import randomized_svd
 
+from returnsd import disk
 from returnsd.vision.scores import standardised
 from training.learn import SIZES
 
@@ -107,10 +109,9 @@ def _many_inputs(
 def save(ridge: Ridge, path: Path) -> None:
     """Keep what was learnt, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        np.savez(file, **{one.name: getattr(ridge, one.name) for one in fields(ridge)})
-    draft.rename(path)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{one.name: getattr(ridge, one.name) for one in fields(ridge)})
+    disk.replace(path, buffer.getvalue())
 
 
 def load(path: Path) -> Ridge:

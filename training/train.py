@@ -6,6 +6,7 @@ there. The forest is trained on scores out of fold, so that it meets them as it 
 
 import hashlib
 import platform
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +163,11 @@ def train(
     :param sides: `train`, `validation` and `calibration`. :param parameters: of RandomForestClassifier.
     :param about: what else the card tells; name and version at least.
     """
-    model = RandomForestClassifier(**parameters).fit(seen.training, sides["train"].truth)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Some inputs do not have OOB scores"
+        )  # of few trees; the card tells how many
+        model = RandomForestClassifier(**parameters).fit(seen.training, sides["train"].truth)
     arrays = forest_arrays(model)
     forest = Forest(arrays, len(categories), seen.training.shape[1])
     extractor = Extractor(seen.arrays, seen.settings)
