@@ -138,6 +138,11 @@ def _fewest(target_accuracy: float, risk: float) -> int:
     return math.ceil(math.log(risk) / math.log(target_accuracy))
 
 
+def fewest_proofs(target_accuracy: float) -> int:
+    """Return how many calibration pictures a certificate takes at the very least, if all of them are right."""
+    return _fewest(target_accuracy, RISK)
+
+
 def _promising(
     confidence: NDArray[np.float64], correct: NDArray[np.bool_], count: int, target_accuracy: float, risk: float
 ) -> int:

@@ -281,3 +281,23 @@ def test_the_json_can_be_read_back(bundle: Bundle, tested: tuple[NDArray[np.floa
 
 def _correct(found: evaluate.Evaluation) -> NDArray[np.bool_]:
     return np.asarray(found.probabilities.argmax(axis=1) == found.truth)
+
+
+def test_few_test_pictures_and_a_missing_certificate_are_told_in_words(tiny: Path) -> None:
+    bundle = Bundle.load(tiny)
+    truth = np.arange(51) % 3
+    figures = evaluate.figures_of(np.full((51, 3), 1 / 3), truth, None)
+
+    few, uncertified = evaluate.remarks(figures, bundle, 0.94)
+
+    assert few.startswith(
+        "51 test pictures tell little: the accuracy on others may well be anywhere from 20% to 46%"
+    )
+    assert "at least 49 calibration pictures" in uncertified
+
+
+def test_many_test_pictures_and_a_certificate_need_no_remark(tiny: Path) -> None:
+    truth = np.arange(600) % 3
+    figures = evaluate.figures_of(np.eye(3)[truth] * 0.98 + 0.01, truth, 0.9)
+
+    assert evaluate.remarks(figures, Bundle.load(tiny), 0.94) == []

@@ -225,6 +225,8 @@ def _evaluate(asked: argparse.Namespace) -> None:
     found = evaluate.evaluate(bundle, rows, test.truth, asked.target_accuracy, asked.seed)
     print(json.dumps(asdict(found.figures), indent=2))
     print(f"accuracy +- {evaluate.margin(found.figures.accuracy, found.figures.count):.4f} (95 % confidence)")
+    for remark in evaluate.remarks(found.figures, bundle, asked.target_accuracy):
+        print(remark)
     data = json.dumps(evaluate.as_json(found, bundle, asked.target_accuracy), indent=2, ensure_ascii=False)
     print(report.write(asked.work / REPORTS / "evaluate.json", f"{data}\n".encode()))
     print(evaluation.page(found, bundle, test.paths, asked.target_accuracy).write(_page(asked, "evaluate")))

@@ -22,6 +22,7 @@ Interval = tuple[float, float]
 
 DRAWS = 400
 _Z = 1.959964  # 95 % of a normal distribution lie within so many deviations
+_FEW = 500  # test pictures: below, figures are uncertain by more than four points
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,26 @@ def wilson(hits: int, count: int) -> Interval:
     half = _Z * np.sqrt(share * (1 - share) / count + _Z**2 / (4 * count**2))
     low, high = ((middle + sign * half) / (1 + _Z**2 / count) for sign in (-1, 1))
     return max(0.0, float(low)), min(1.0, float(high))
+
+
+def remarks(figures: Figures, bundle: Bundle, target_accuracy: float) -> list[str]:
+    """Return what the figures do not allow to say, a sentence each; none if there is nothing to warn of."""
+    said = []
+    if figures.count < _FEW:
+        half = margin(figures.accuracy, figures.count)
+        low, high = max(0.0, figures.accuracy - half), min(1.0, figures.accuracy + half)
+        said.append(
+            f"{figures.count} test pictures tell little: the accuracy on others may well be"
+            f" anywhere from {low:.0%} to {high:.0%}. Label more pictures before you rely on it."
+        )
+    if figures.archived == 0.0:
+        fewest = policy.fewest_proofs(target_accuracy)
+        said.append(
+            f"Nothing is certified at {target_accuracy:.0%}, so everything goes to review. A certificate takes at"
+            f" least {fewest} calibration pictures of which the model is surest and right; there are"
+            f" {len(bundle.calibration.truth)} in all."
+        )
+    return said
 
 
 def margin(share: float, count: int) -> float:
