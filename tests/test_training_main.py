@@ -96,6 +96,21 @@ def test_unreadable_pictures_do_not_stop_any_step(pictures: Path, work: Path, ca
     assert "could not be seen any more" in (work / "reports/extract.html").read_text()
 
 
+def test_a_category_whose_training_pictures_are_all_gone_is_a_clear_error(
+    pictures: Path, work: Path, capsys: Capture
+) -> None:
+    assert run(work, "prepare", str(pictures)) == 0
+    for entry in prepare.read(work / "manifest.csv"):
+        if (entry.label, entry.split) == ("Books", "train"):
+            Path(entry.path).unlink()
+    assert run(work, "extract", "--kind", "fast") == 0
+
+    assert run(work, "train", "--kind", "fast", "--trees", "5") == 1
+
+    assert "no training picture of Books has features: see failed.csv" in capsys.readouterr().err
+    assert not (work / "model").exists()
+
+
 @pytest.mark.parametrize("step", [["extract"], ["train"], ["evaluate"], ["analyze"]])
 def test_steps_out_of_order_say_which_comes_first(step: list[str], work: Path, capsys: Capture) -> None:
     assert run(work, *step) == 1

@@ -148,6 +148,7 @@ def _train(asked: argparse.Namespace) -> None:
     _, store = _opened(asked.work, learnt, settings)
     categories = train.categories_of(entries)
     sides = {split: train.side(entries, store, split) for split in ("train", "validation", "calibration")}
+    train.check_all_known(sides["train"], categories)
     seen = _scored(asked, kind, learnt, store, sides["train"], len(categories))
     parameters: dict[str, Any] = {
         "n_estimators": asked.trees,

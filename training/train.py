@@ -62,6 +62,15 @@ def side(entries: Sequence[Entry], store: Store, split: str) -> Side:
     return Side([entry.sha256 for entry in members], truth, [entry.path for entry in members])
 
 
+def check_all_known(training: Side, categories: Sequence[str]) -> None:
+    """DataError if of some category no training picture could be described: it could not be learnt."""
+    missing = sorted(set(categories) - {categories[number] for number in training.truth})
+    if missing:
+        raise DataError(
+            f"no training picture of {', '.join(missing)} has features: see failed.csv, prepare and extract again"
+        )
+
+
 def features(extractor: Extractor, store: Store, names: Sequence[str]) -> NDArray[np.float32]:
     """Return what the forest sees of stored pictures: (n, features)."""
     found = np.empty((len(names), len(extractor.names)), np.float32)

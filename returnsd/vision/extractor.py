@@ -96,7 +96,7 @@ class Extractor:
             settings = json.loads((directory / "card.json").read_text(encoding="utf-8"))["features"]
             with np.load(directory / "features.npz", allow_pickle=False) as arrays:
                 return cls(dict(arrays), settings)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise BundleError(f"{directory}: its features cannot be read: {error}") from error
 
     def __call__(self, image: Image) -> Vector:
