@@ -58,9 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"returnsd: {error}", file=sys.stderr)
         return 1
     except sqlite3.OperationalError as error:
-        print(
-            f"returnsd: the ledger: {error}: is the disk full, or another program at it?", file=sys.stderr
-        )
+        print(f"returnsd: the ledger: {error}: is the disk full, or another program at it?", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 1

@@ -111,6 +111,7 @@ def test_a_file_that_is_gone_already_is_only_recorded(spool: Spool, ledger: Ledg
 
 
 def test_each_deletion_is_logged(spool: Spool, ledger: Ledger) -> None:
+    logs.configure("info", "json")  # whatever a command that ran before has set
     file_away(spool, ledger, 1, shelf=Shelf.REJECTED, judged_at=ago(40))
 
     with structlog.testing.capture_logs() as lines:

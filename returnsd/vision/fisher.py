@@ -59,7 +59,7 @@ class FisherVector:
         shares = moments @ self._density
         shares -= shares.max(axis=1, keepdims=True)
         np.exp(shares, out=shares)
-        moments *= (1.0 / (shares.sum(axis=1, keepdims=True) * np.float32(len(x))))
+        moments *= 1.0 / (shares.sum(axis=1, keepdims=True) * np.float32(len(x)))
         sums = shares.T @ moments
         s1, s2, s0 = sums[:, :width], sums[:, width:-1], sums[:, -1:]
         root = np.sqrt(self._weights)[:, np.newaxis]
