@@ -6,7 +6,6 @@ there. The forest is trained on scores out of fold, so that it meets them as it 
 
 import hashlib
 import platform
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ import joblib
 import numpy as np
 import sklearn
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 
 from returnsd.bundle import Bundle, calibrated, remembered
 from returnsd.forest import Forest
@@ -26,6 +24,7 @@ from returnsd.vision.extractor import Extractor
 from training import calibrate, scores
 from training.export import forest_arrays, write_bundle
 from training.extract import Store
+from training.grow import grow
 from training.labels import DataError
 from training.learn import Kind
 from training.prepare import Entry
@@ -172,29 +171,24 @@ def train(
     :param sides: `train`, `validation` and `calibration`. :param parameters: of RandomForestClassifier.
     :param about: what else the card tells; name and version at least.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Some inputs do not have OOB scores"
-        )  # of few trees; the card tells how many
-        model = RandomForestClassifier(**parameters).fit(seen.training, sides["train"].truth)
+    model = grow(parameters, seen.training, sides["train"].truth)
     arrays = forest_arrays(model)
     forest = Forest(arrays, len(categories), seen.training.shape[1])
     extractor = Extractor(seen.arrays, seen.settings)
     memory = None if seen.memory is None else Memory(seen.memory, len(categories))
 
-    def asked(split: str) -> NDArray[np.float64]:
-        return forest.predict_proba(remembered(memory, features(extractor, store, sides[split].names)))
-
-    validation = asked("validation")
-    calibration = calibrate.choose(validation, sides["validation"].truth)
-    probabilities = calibrated(asked("calibration"), calibration)
-    pilot = calibrated(validation, calibration), sides["validation"].truth
+    seen_of = {split: features(extractor, store, sides[split].names) for split in ("validation", "calibration")}
+    said = {split: forest.predict_proba(remembered(memory, rows)) for split, rows in seen_of.items()}
+    calibration = calibrate.choose(said["validation"], sides["validation"].truth)
+    probabilities = calibrated(said["calibration"], calibration)
+    pilot = calibrated(said["validation"], calibration), sides["validation"].truth
     card = {
         **about,
         "categories": list(categories),
         "features": seen.settings,
         "forest": {key: value for key, value in parameters.items() if key not in ("n_jobs", "verbose")},
         "calibration": calibration,
+        "reference": reference(seen_of["calibration"]),
         "libraries": libraries(),
     }
     if parameters.get("oob_score"):
@@ -206,6 +200,12 @@ def train(
     joblib.dump(model, draft, compress=3)
     draft.rename(directory.parent / MODEL)
     return bundle
+
+
+def reference(rows: NDArray[np.float32]) -> dict[str, list[float]]:
+    """Return the mean and deviation of each of (n, features): what arrives later is compared with them."""
+    measures = {"mean": rows.mean(axis=0, dtype=np.float64), "deviation": rows.std(axis=0, dtype=np.float64)}
+    return {name: [float(f"{value:.4g}") for value in values] for name, values in measures.items()}
 
 
 def libraries() -> dict[str, str]:
