@@ -9,6 +9,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from returnsd import config as configuration
 from returnsd.bundle import Bundle, remembered
@@ -18,7 +19,9 @@ from returnsd.vision.extractor import Extractor
 from tests.shop import CATEGORIES, draw_shop, shop_jpeg, shop_picture
 from training import prepare, search, train
 from training.__main__ import main
+from training.export import forest_arrays
 from training.extract import Store
+from training.grow import grow
 from training.labels import DataError
 from training.prepare import Entry
 
@@ -178,6 +181,22 @@ def test_a_search_chooses_settings_and_tells_what_it_tried(fast_work: Path, tmp_
     assert len(told["search"]["tried"]) == search.combinations()
     assert {name: told["forest"][name] for name in search.GRID} == {name: best[name] for name in search.GRID}
     assert "What the search tried" in (work / "reports/train.html").read_text()
+
+
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
+@pytest.mark.parametrize("weight", [None, "balanced", "balanced_subsample"])
+@pytest.mark.parametrize("trees", [3, 10, 25])
+def test_a_forest_grown_step_by_step_is_the_one_grown_at_once(trees: int, weight: str | None) -> None:
+    rows, truth = example(200)
+    parameters = {"n_estimators": trees, "random_state": 5, "class_weight": weight, "oob_score": True}
+
+    grown = grow(parameters, rows, truth)
+
+    at_once = RandomForestClassifier(**parameters).fit(rows, truth)
+    ours, theirs = forest_arrays(grown), forest_arrays(at_once)
+    assert all((ours[name] == theirs[name]).all() for name in theirs)
+    assert grown.oob_score_ == at_once.oob_score_
+    assert grown.get_params() == at_once.get_params()
 
 
 def example(count: int) -> tuple[Any, Any]:

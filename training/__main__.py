@@ -147,6 +147,7 @@ def _train(asked: argparse.Namespace) -> None:
     settings = learn.settings_of(learnt, kind)
     _, store = _opened(asked.work, learnt, settings)
     categories = train.categories_of(entries)
+    groups = _groups(asked.group, categories)
     sides = {split: train.side(entries, store, split) for split in ("train", "validation", "calibration")}
     train.check_all_known(sides["train"], categories)
     seen = _scored(asked, kind, learnt, store, sides["train"], len(categories))
@@ -170,7 +171,7 @@ def _train(asked: argparse.Namespace) -> None:
         "name": asked.name,
         "version": asked.version,
         "trained_by": f"python -m training {shlex.join(asked.command)}",
-        "groups": _groups(asked.group, categories),
+        "groups": groups,
         "data": {"fingerprint": train.data_fingerprint(entries), "train": len(sides["train"].names)},
         **found,
     }

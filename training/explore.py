@@ -30,7 +30,7 @@ _ALIKE = 0.9
 _FEWEST_STEPS = 48  # a stick on white has 32; with fewer steps it is the thumbnails that must agree
 _SMALL = 12
 _SAME, _SAME_IF_PLAIN = 8.0, 1.5  # mean difference of thumbnails, of 255; copies compressed again differ by 0 to 5
-_AT_ONCE = 1024
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def search(
             min_resources=_LEAST_TREES,
             max_resources=_MOST_TREES,
             random_state=seed,
+            verbose=1,  # it takes minutes, and tells of every round
         )
     found.fit(rows, truth)
     method = "every combination" if isinstance(found, GridSearchCV) else "successive halving"
