@@ -26,6 +26,7 @@ AMBIGUOUS = "ambiguous_within_group"
 
 _STARTS = 4
 _TRUST = 0.8  # the share of the risk that the pilot's start gets: pilots are small
+_FEWEST_PILOTS = 200  # fewer pictures promise nothing that could be relied on
 _NAME_BYTES = 255
 
 
@@ -105,8 +106,8 @@ def choose_threshold(
     Learn-then-Test (Angelopoulos et al., 2021): each threshold's error is tested with an exact binomial
     (Clopper-Pearson) bound. Thresholds are tried from a start downwards, and only as long as the tests hold; so
     the chance that any certified threshold errs more often than 1 - target_accuracy is at most `risk`. There are
-    several starts, each with its share of the risk; where there is a pilot, most of it goes to where that promises
-    most. Starts depend on the pilot and on the confidences, never on what was `correct`.
+    several starts, each with its share of the risk; where there is a pilot of some size, most of it goes to where
+    that promises most. Starts depend on the pilot and on the confidences, never on what was `correct`.
 
     :param confidence: (n,) calibrated probability of the predicted category, on pictures training never saw.
     :param correct: (n,) whether that prediction was right.
@@ -120,7 +121,7 @@ def choose_threshold(
     allowed = 1.0 - target_accuracy
     share = risk / _STARTS
     starts = [(_fewest(target_accuracy, share) * factor, share) for factor in (1, 2, 4, 8)]
-    if pilot is not None and len(pilot[0]):
+    if pilot is not None and len(pilot[0]) >= _FEWEST_PILOTS:
         trusted, share = _TRUST * risk, risk - _TRUST * risk
         starts = [(2 * _fewest(target_accuracy, share), share)]
         starts.append((_promising(*pilot, len(ranked), target_accuracy, trusted), trusted))

@@ -417,10 +417,12 @@ def test_a_pilot_finds_a_threshold_where_an_early_error_hides_it_from_every_othe
     assert policy.choose_threshold(confidence, correct, 0.96, pilot=pilot) is not None
 
 
-def test_a_pilot_without_pictures_changes_nothing() -> None:
-    confidence, correct = drawn(np.random.default_rng(5), 2000)
+@pytest.mark.parametrize("pictures", [0, 40])
+def test_a_pilot_of_few_pictures_changes_nothing(pictures: int) -> None:
+    dice = np.random.default_rng(5)
+    confidence, correct = drawn(dice, 2000)
 
-    found = policy.choose_threshold(confidence, correct, 0.9, pilot=(np.empty(0), np.empty(0, bool)))
+    found = policy.choose_threshold(confidence, correct, 0.9, pilot=drawn(dice, pictures))
 
     assert found == policy.choose_threshold(confidence, correct, 0.9)
 

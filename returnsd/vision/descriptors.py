@@ -29,7 +29,7 @@ def gradients(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
 
     :param sizes: of one cell in pixels; a square has 4x4 cells.
     """
-    maps = direction_maps(views)
+    maps, sums = direction_maps(views), _sums(views.lab)
     described, placed = [], []
     for size in sizes:
         cells = _cells(maps, size)
@@ -40,21 +40,21 @@ def gradients(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
         np.clip(unit, 0.0, _CLIP, out=unit)
         unit *= (1.0 / np.maximum(unit.sum(axis=1), 1e-6))[:, np.newaxis]
         described.append(np.sqrt(unit, out=unit))  # square roots of shares: Hellinger's distance
-        placed.append(_places(views.lab, size)[kept])
+        placed.append(_places(sums, size)[kept])
     return np.concatenate(described), np.concatenate(placed)
 
 
 def colours(views: Views, sizes: tuple[int, ...]) -> tuple[Matrix, Matrix]:
     """Return (n, 96) descriptors, mean and deviation of Lab in 4x4 cells, and (n, 5) as `gradients` does."""
     lab = views.lab.astype(np.float32) / 255.0
-    maps = np.concatenate([lab, lab * lab], axis=2)
+    maps, sums = np.concatenate([lab, lab * lab], axis=2), _sums(views.lab)
     described, placed = [], []
     for size in sizes:
         statistics = _statistics(maps, size)
         taken = np.take(statistics, _corners(size), axis=0)
         busy = np.flatnonzero(taken[:, :, 3:].sum(axis=(1, 2)) > 0.3)
         described.append(taken[busy].reshape(len(busy), _CELLS * _CELLS * 6))
-        placed.append(_places(views.lab, size)[busy])
+        placed.append(_places(sums, size)[busy])
     return np.concatenate(described), np.concatenate(placed)
 
 
@@ -103,13 +103,31 @@ def _cells(maps: NDArray[Any], size: int) -> Matrix:
     return taken.reshape(len(taken), -1)
 
 
-def _places(lab: NDArray[Any], size: int) -> Matrix:
-    """Return (squares, 5): the middle of each square, -0.5 to 0.5, and its mean Lab, 0 to 1."""
+def _places(sums: NDArray[Any], size: int) -> Matrix:
+    """Return (squares, 5): the middle of each square, -0.5 to 0.5, and its mean Lab, 0 to 1.
+
+    :param sums: the picture's integral image (Crow, 1984): (101 * 101, 3) sums of Lab above and left of a pixel.
+    """
+    middles, corners = _squares(size)
+    top_left, top_right, bottom_left, bottom_right = corners
     side = _CELLS * size
-    means = cv2.boxFilter(lab, cv2.CV_32F, (side, side), anchor=(0, 0)).reshape(SIDE * SIDE, 3)
-    first = _corners(size)[:, 0]
-    places = np.empty((len(first), 5), np.float32)
-    places[:, 0] = (first % SIDE + side / 2) / SIDE - 0.5
-    places[:, 1] = (first // SIDE + side / 2) / SIDE - 0.5
-    np.multiply(means[first], np.float32(1 / 255), out=places[:, 2:])
+    places = np.empty((len(middles), 5), np.float32)
+    places[:, :2] = middles
+    inside = sums[bottom_right] - sums[top_right] - sums[bottom_left] + sums[top_left]
+    np.multiply(inside, np.float32(1 / (255 * side * side)), out=places[:, 2:])
     return places
+
+
+def _sums(lab: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(cv2.integral(lab)).reshape((SIDE + 1) ** 2, 3)
+
+
+@cache
+def _squares(size: int) -> tuple[Matrix, list[NDArray[np.intp]]]:
+    """Return the middle of each square (squares, 2), and where its four corners lie in an integral image."""
+    side = _CELLS * size
+    first = _corners(size)[:, 0]
+    x, y = first % SIDE, first // SIDE
+    middles = np.stack([(x + side / 2) / SIDE - 0.5, (y + side / 2) / SIDE - 0.5], axis=1).astype(np.float32)
+    width = SIDE + 1
+    return middles, [(y + down) * width + x + right for down in (0, side) for right in (0, side)]
