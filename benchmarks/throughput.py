@@ -13,8 +13,8 @@ from benchmarks.running import RunningService
 
 COUNT = 3000
 RECORDED_S = 0.153 + 0.013
-"""The least that the former system itself was recorded to take for a picture, features and forest, on a machine like
-ours. The rebuild takes about half of that."""
+"""The least that the former system itself was recorded to take for a picture, on a machine like ours: features and
+forest. The rebuild takes about half of that."""
 FORMER = 20
 
 CONFIG = """
