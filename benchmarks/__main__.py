@@ -4,7 +4,7 @@ import importlib
 import subprocess
 import sys
 
-NAMES = ("throughput", "latency", "backlog", "start", "load", "page")
+NAMES = ("seeing", "throughput", "latency", "backlog", "start", "load", "page")
 
 
 def main() -> int:
