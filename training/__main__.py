@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a table of `harvest` to learn from, too (repeatable)",
     )
     kinds: dict[str, Any] = {"choices": tuple(learn.KINDS), "default": "best"}
-    kinds["help"] = "best sees more, fast takes a millisecond"
+    kinds["help"] = "best sees more, fast takes a fifth of the time"
     one = step("extract", extract_step, "describe every picture by what a model of this kind looks at")
     one.add_argument("--kind", **kinds)
     one.add_argument(

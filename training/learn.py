@@ -1,7 +1,7 @@
 """What is learnt without labels before a picture can be described: colours, and what local descriptors look like.
 
 Only training pictures are looked at, in an order that depends on the seed alone. A `Kind` of model says what it
-looks at: `best` sees as well as we know how, `fast` what can be had in a millisecond.
+looks at: `best` sees as well as we know how, `fast` what can be had in a fifth of the time.
 """
 
 import warnings
