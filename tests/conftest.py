@@ -2,11 +2,16 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from returnsd.ledger import Ledger
+    from returnsd.spool import Spool
 
 # examples on a busy machine are slow, not wrong
 settings.register_profile("returnsd", deadline=None)
@@ -85,3 +90,22 @@ def shop_work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.shop import train_shop
 
     return train_shop(tmp_path_factory.mktemp("shop"))
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> "Spool":
+    """A spool over empty folders."""
+    from returnsd import config as configuration
+    from returnsd.spool import Spool
+
+    return Spool(configuration.default(tmp_path).paths)
+
+
+@pytest.fixture
+def ledger(spool: "Spool") -> Iterator["Ledger"]:
+    """Its ledger, empty."""
+    from returnsd.ledger import LEDGER, Ledger
+
+    ledger = Ledger(spool.paths.state / LEDGER)
+    yield ledger
+    ledger.close()

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from returnsd import audit as module
-from returnsd import config as configuration
 from returnsd.audit import Progress, Report, audit
-from returnsd.ledger import LEDGER, Ledger
+from returnsd.ledger import Ledger
 from returnsd.records import Shelf, Verdict
 from returnsd.results import Results
 from returnsd.spool import Spool
@@ -32,18 +31,6 @@ ALL = {Shelf.ARCHIVE: 0, Shelf.REVIEW: 1, Shelf.REJECTED: 2}
 def without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look again as often as ever, but at once."""
     monkeypatch.setattr(module, "_BETWEEN_LOOKS_S", 0.0)
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(configuration.default(tmp_path).paths)
-
-
-@pytest.fixture
-def ledger(spool: Spool) -> Iterator[Ledger]:
-    ledger = Ledger(spool.paths.state / LEDGER)
-    yield ledger
-    ledger.close()
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """Retention: what is too old is recorded as deleted, then deleted; nothing else is touched."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 import structlog
 
-from returnsd import config as configuration
 from returnsd import logs, retention
 from returnsd.audit import audit
 from returnsd.config import Keep
-from returnsd.ledger import LEDGER, Ledger
+from returnsd.ledger import Ledger
 from returnsd.records import Shelf
 from returnsd.results import Results
 from returnsd.retention import Retention
@@ -21,18 +18,6 @@ from tests.installation import files_below
 
 NOW = datetime.now().astimezone()
 KEEP = Keep(archive_days=100, rejected_days=30)
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(configuration.default(tmp_path).paths)
-
-
-@pytest.fixture
-def ledger(spool: Spool) -> Iterator[Ledger]:
-    ledger = Ledger(spool.paths.state / LEDGER)
-    yield ledger
-    ledger.close()
 
 
 def ago(days: int) -> datetime:

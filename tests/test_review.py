@@ -1,16 +1,13 @@
 """Decisions by people: recorded first, then written and carried out, whoever does it and however often."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from returnsd import config as configuration
 from returnsd import review
 from returnsd.audit import audit
 from returnsd.errors import AlreadyDecided, DecisionError
-from returnsd.ledger import LEDGER, Ledger
+from returnsd.ledger import Ledger
 from returnsd.records import Decision, Shelf
 from returnsd.spool import Spool
 from tests.examples import DAY, NOON, enter, example_id, example_verdict, file_away
@@ -19,18 +16,6 @@ from tests.installation import files_below
 CATEGORIES = ("dots", "noise", "stripes")
 HOUR = timedelta(hours=1)
 ID = example_id(1)
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Spool:
-    return Spool(configuration.default(tmp_path).paths)
-
-
-@pytest.fixture
-def ledger(spool: Spool) -> Iterator[Ledger]:
-    ledger = Ledger(spool.paths.state / LEDGER)
-    yield ledger
-    ledger.close()
 
 
 def decide(
