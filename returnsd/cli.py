@@ -25,6 +25,7 @@ from returnsd.diagnosis import FAULT
 from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolError
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.models import check_bundle, describe, list_lines
+from returnsd.records import Decision
 from returnsd.report import Report
 from returnsd.results import Results
 from returnsd.sdnotify import Notifier
@@ -169,24 +170,28 @@ def _decide(asked: argparse.Namespace) -> int:
         raise DecisionError(f"{asked.item!r} is no item id: take it from the results or the file's name in review")
     if bool(asked.category) == bool(asked.reject):
         raise DecisionError("give either a CATEGORY or --reject REASON")
+    category = None if asked.reject else asked.category
     ledger = _open_ledger(config)
     spool = Spool(config.paths)
     try:
         review.heal(spool, ledger)
-        decision = review.decide(
-            spool,
-            ledger,
-            wanted,
-            None if asked.reject else asked.category,
-            reason=asked.reject,
-            by=asked.by,
-            decided_at=datetime.now().astimezone(),
-            categories=open_model(config).bundle.categories,
-        )
+        review.check_category(category, open_model(config).bundle.categories)
+        now = datetime.now().astimezone()
+        decision = review.note(ledger, wanted, category, asked.by, now, asked.reject)
+        pending = review.finish(spool, ledger, [decision])
     finally:
         ledger.close()
     print(f"{decision.item_id}: {decision.category or decision.reason}, decided by {decision.decided_by}")
-    return 0
+    for left in pending:
+        print(f"returnsd: it is recorded, but {_left(left, decision)}", file=sys.stderr)
+    return 1 if any(left.obstacle is None for left in pending) else 0
+
+
+def _left(left: review.Pending, decision: Decision) -> str:
+    if left.obstacle is None:
+        name = returnsd.records.printable(decision.file_name)
+        return f"its file ({name}) is missing from review: put it back and it is moved; returnsd audit tells more"
+    return f"its file is not moved yet: {left.obstacle}"
 
 
 def _audit(asked: argparse.Namespace) -> int:

@@ -179,11 +179,6 @@ class History:
         ).fetchone()
         if row is None:
             return None
-        decisions = [
-            decision
-            for (seq,) in self._db.execute("SELECT seq FROM decision WHERE item_id = ? ORDER BY seq", (item_id,))
-            if (decision := self._decision(seq, item_id)) is not None
-        ]
         twins = self._db.execute(
             "SELECT item_id FROM verdict WHERE sha256 = ? AND item_id <> ? ORDER BY seq LIMIT 50", (row[3], item_id)
         )
@@ -192,7 +187,7 @@ class History:
             file_name=row[0].decode("utf-8", "surrogateescape"),
             received_at=datetime.fromisoformat(row[1]),
             verdict=self._ledger.verdict(item_id),
-            decisions=decisions,
+            decisions=self._ledger.decisions_on(item_id),
             twins=[twin for (twin,) in twins],
             expired_at=None if row[2] is None else datetime.fromisoformat(row[2]),
         )
@@ -204,11 +199,6 @@ class History:
             return [(seq, dict(zip(VERDICT_COLUMNS, verdict_cells(v), strict=True))) for seq, v in verdicts]
         decisions = islice(self._ledger.decisions_of(day, after), limit)
         return [(seq, dict(zip(DECISION_COLUMNS, decision_cells(d), strict=True))) for seq, d in decisions]
-
-    def _decision(self, seq: int, item_id: str) -> Decision | None:
-        for found, decision in self._ledger.decisions_of(after=seq - 1):
-            return decision if (found, decision.item_id) == (seq, item_id) else None
-        return None
 
     def _standings(self, rows: Sequence[tuple[int, str]]) -> list[Standing]:
         verdicts = self._ledger.verdicts([row[1] for row in rows])

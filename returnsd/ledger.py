@@ -181,8 +181,8 @@ class Ledger:
                 raise DecisionError(f"item {item_id}: its file was deleted for its age (keep.*_days)")
             return self._decided(item_id, shelf, category, reason, decided_at, decided_by)
 
-    def withdraw(self, item_id: str, decided_at: datetime, decided_by: str) -> tuple[Decision, Decision]:
-        """Take back the decision on an item; return the withdrawal and the decision it takes back.
+    def withdraw(self, item_id: str, decided_at: datetime, decided_by: str) -> Decision:
+        """Take back the decision on an item; return the withdrawal.
 
         Raises DecisionError if there is none in force, or the item's file was deleted for its age.
         """
@@ -193,7 +193,7 @@ class Ledger:
             if self.expired([item_id]):
                 raise DecisionError(f"item {item_id}: its file was deleted for its age (keep.*_days)")
             category = verdict.category if verdict.shelf is Shelf.ARCHIVE else None
-            return self._decided(item_id, verdict.shelf, category, WITHDRAWN, decided_at, decided_by), earlier
+            return self._decided(item_id, verdict.shelf, category, WITHDRAWN, decided_at, decided_by)
 
     def _reviewed(self, item_id: str) -> tuple[Verdict, Decision | None]:
         verdict = self.verdict(item_id)
@@ -262,6 +262,13 @@ class Ledger:
         """Return the newest decision on an item, if there is one; it may be `withdrawn`."""
         row = self._db.execute(f"{_DECISION} WHERE d.item_id = ? ORDER BY d.seq DESC", (item_id,)).fetchone()
         return None if row is None else _decision(row)
+
+    def decisions_on(self, item_id: str) -> list[Decision]:
+        """Return all decisions on an item, oldest first; they may be `withdrawn`."""
+        return [
+            _decision(row)
+            for row in self._db.execute(f"{_DECISION} WHERE d.item_id = ? ORDER BY d.seq", (item_id,))
+        ]
 
     def written(self) -> dict[str, Written]:
         """Return how far each CSV file was known to be written, by file name."""

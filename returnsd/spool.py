@@ -171,6 +171,10 @@ class Spool:
             return self._put(source, target)
         return None
 
+    def lies_where_decided(self, decision: Decision) -> bool:
+        """Say whether an item's file lies where a decision puts it, as far as we may look there."""
+        return os.path.lexists(self.decided_place(decision))
+
     def decided_place(self, decision: Decision) -> Path:
         """Return where a decision puts the item's file."""
         name = policy.shelf_name(decision.item_id, decision.file_name)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -106,6 +108,33 @@ def test_a_rejection_by_a_person_keeps_the_file(here: Path) -> None:
     assert status == 0
     assert (here / "var/rejected" / waiting[0].name).exists()
     assert main(["audit"]) == 0
+
+
+def test_a_decision_on_an_item_without_its_file_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged(here)
+    gone = files_below(here / "var/review")[0]
+    gone.unlink()
+
+    status = main(["decide", gone.name, "stripes"])
+
+    told = capsys.readouterr()
+    assert status == 1
+    assert "decided by" in told.out
+    assert "it is recorded, but its file" in told.err
+    assert "is missing from review" in told.err
+
+
+def test_a_decision_whose_file_cannot_be_moved_says_so(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    judged(here)
+    waiting = files_below(here / "var/review")[0]
+    shutil.rmtree(here / "var/archive")
+    (here / "var/archive").mkdir()
+    (here / "var/archive" / date.today().isoformat()).write_text("a file")
+
+    status = main(["decide", waiting.name, "stripes"])
+
+    assert status == 0
+    assert "it is recorded, but its file is not moved yet: in paths.archive a file lies" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ LAYERS = [
     ["service"],
     ["worker"],
     ["review", "retention", "status", "audit", "diagnosis", "backup", "notify"],
-    ["inbox", "doorbell", "spool", "results", "bundle", "figures", "machine"],
+    ["inbox", "doorbell", "spool", "results", "bundle", "figures", "machine", "obstacles"],
     ["history"],
     ["ledger"],
     ["schema"],

@@ -325,10 +325,10 @@ def test_a_decision_that_is_taken_back_stays_on_record(ledger: Ledger) -> None:
     enter(ledger, example_verdict(1))
     first = ledger.decide(example_id(1), "stripes", NOON, "anna")
 
-    withdrawal, taken_back = ledger.withdraw(example_id(1), NOON + HOUR, "bert")
+    withdrawal = ledger.withdraw(example_id(1), NOON + HOUR, "bert")
     second = ledger.decide(example_id(1), "noise", NOON + 2 * HOUR, "cleo")
 
-    assert taken_back == first
+    assert ledger.decisions_on(example_id(1)) == [first, withdrawal, second]
     assert withdrawal.withdrawn
     assert (withdrawal.shelf, withdrawal.category, withdrawal.decided_by) == (Shelf.REVIEW, None, "bert")
     assert [decision for _, decision in ledger.decisions_of()] == [first, withdrawal, second]
@@ -339,7 +339,7 @@ def test_what_was_archived_by_itself_goes_back_to_where_its_verdict_put_it(ledge
     enter(ledger, example_verdict(1, shelf=Shelf.ARCHIVE, reason="confident"))
     ledger.decide(example_id(1), None, NOON, "anna", "blurred")
 
-    withdrawal, _ = ledger.withdraw(example_id(1), NOON, "anna")
+    withdrawal = ledger.withdraw(example_id(1), NOON, "anna")
 
     assert (withdrawal.shelf, withdrawal.category) == (Shelf.ARCHIVE, "dots")
 

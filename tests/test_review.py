@@ -78,7 +78,12 @@ def test_a_rejection_cannot_pass_for_a_withdrawal(spool: Spool, ledger: Ledger) 
 
 @pytest.mark.parametrize(
     ("category", "said"),
-    [("strips", "did you mean stripes"), ("STRIPES", "known are: dots, noise, stripes"), ("", "known are")],
+    [
+        ("strips", "did you mean stripes"),
+        ("STRIPES", "did you mean stripes"),
+        ("bicycle", "known are: dots, noise, stripes"),
+        ("", "known are"),
+    ],
 )
 def test_an_unknown_category_is_answered_and_nothing_happens(
     category: str, said: str, spool: Spool, ledger: Ledger
@@ -157,7 +162,7 @@ def test_a_decision_that_was_only_recorded_is_carried_on(spool: Spool, ledger: L
     file_away(spool, ledger, 1)
     ledger.decide(ID, "stripes", NOON, "anna")
 
-    moved = [review.heal(spool, ledger), review.heal(spool, ledger)]
+    moved = [review.heal(spool, ledger).moved, review.heal(spool, ledger).moved]
 
     assert moved == [1, 0]
     assert lies_at(spool) == f"archive/{DAY}/stripes/{ID}_1.jpg"
@@ -170,7 +175,7 @@ def test_a_withdrawal_that_was_only_recorded_is_carried_on(spool: Spool, ledger:
     decide(spool, ledger, "stripes")
     ledger.withdraw(ID, NOON + 2 * HOUR, "bert")
 
-    moved = review.heal(spool, ledger)
+    moved = review.heal(spool, ledger).moved
 
     assert moved == 1
     assert lies_at(spool) == f"review/{ID}_1.jpg"
@@ -205,13 +210,83 @@ def test_an_item_decided_before_its_file_reached_the_shelf_is_moved_later(spool:
     assert lies_at(spool) == f"archive/{DAY}/stripes/{ID}_1.jpg"
 
 
+# --- what stands in the way
+
+
+def test_a_decision_whose_file_cannot_be_moved_is_recorded_and_waits(spool: Spool, ledger: Ledger) -> None:
+    file_away(spool, ledger, 1)
+    (spool.paths.archive / DAY).write_text("a file where a folder must be")
+
+    decision = decide(spool, ledger, "stripes")
+    (pending,) = review.finish(spool, ledger, [decision])
+
+    assert ledger.decision(ID) == decision
+    assert len(rows(spool)) == 1
+    assert pending.obstacle is not None
+    assert str(pending.obstacle) == ("in paths.archive a file lies where a folder must be: move that file away")
+    assert (spool.paths.review / f"{ID}_1.jpg").exists()
+
+
+def test_what_waited_is_carried_out_when_the_way_is_free(spool: Spool, ledger: Ledger) -> None:
+    file_away(spool, ledger, 1)
+    (spool.paths.archive / DAY).write_text("a file where a folder must be")
+    decision = decide(spool, ledger, "stripes")
+
+    before = review.heal(spool, ledger)
+    (spool.paths.archive / DAY).unlink()
+    after = review.finish(spool, ledger, [decision])
+
+    assert (before.moved, [one.decision for one in before.pending]) == (0, [decision])
+    assert after == []
+    assert lies_at(spool) == f"archive/{DAY}/stripes/{ID}_1.jpg"
+    assert audit(spool, ledger).clean
+
+
+def test_a_decision_whose_results_cannot_be_written_is_recorded_and_moves_nothing(
+    spool: Spool, ledger: Ledger
+) -> None:
+    file_away(spool, ledger, 1)
+    (spool.paths.results / f"decisions-{DAY}.csv").mkdir()
+
+    decision = decide(spool, ledger, "stripes")
+    waiting = review.heal(spool, ledger)
+    (spool.paths.results / f"decisions-{DAY}.csv").rmdir()
+
+    assert [one.decision for one in waiting.pending] == [decision]
+    assert lies_at(spool).startswith("review/")
+    assert review.finish(spool, ledger, [decision]) == []
+    assert audit(spool, ledger).clean
+
+
+def test_what_waits_and_is_taken_back_stays_in_review(spool: Spool, ledger: Ledger) -> None:
+    file_away(spool, ledger, 1)
+    (spool.paths.archive / DAY).write_text("a file where a folder must be")
+    decision = decide(spool, ledger, "stripes")
+    review.withdraw(spool, ledger, ID, by="bert", decided_at=NOON + 2 * HOUR)
+    (spool.paths.archive / DAY).unlink()
+
+    left = review.finish(spool, ledger, [decision])
+
+    assert left == []
+    assert lies_at(spool) == f"review/{ID}_1.jpg"
+    assert audit(spool, ledger).clean
+
+
+def test_an_item_without_a_file_is_decided_and_told_to_have_none(spool: Spool, ledger: Ledger) -> None:
+    file_away(spool, ledger, 1).unlink()
+
+    decision = decide(spool, ledger, "stripes")
+
+    assert review.finish(spool, ledger, [decision]) == [review.Pending(decision, None)]
+
+
 def test_where_all_was_carried_out_healing_touches_nothing(spool: Spool, ledger: Ledger) -> None:
     file_away(spool, ledger, 1)
     decide(spool, ledger, "stripes")
     path = spool.paths.results / f"decisions-{DAY}.csv"
     before = path.stat()
 
-    moved = review.heal(spool, ledger)
+    moved = review.heal(spool, ledger).moved
 
     assert moved == 0
     assert path.stat() == before
@@ -223,4 +298,4 @@ def test_a_decision_whose_file_was_deleted_for_its_age_is_left_alone(spool: Spoo
     ledger.expire([ID], NOON)
     place.unlink()
 
-    assert review.heal(spool, ledger) == 0
+    assert review.heal(spool, ledger) == review.Healed(0, [])

@@ -321,6 +321,45 @@ def test_a_decision_taken_back_puts_the_item_back_into_review(house: House) -> N
     assert [path for path in house.installation.paths.review.iterdir() if path.name.startswith(item_id)]
 
 
+def test_a_decision_whose_file_cannot_be_moved_is_a_success_and_is_carried_out_later(house: House) -> None:
+    house.settle_all()
+    (item_id,) = house.receive("noise", 180)
+    shelf = house.installation.paths.archive
+    shelf.rename(shelf.with_name("away"))
+    shelf.write_text("a file where a folder must be")
+
+    answer = house.client.post("/v1/decisions", json={"item_ids": [item_id], "category": "noise", "by": "Anna"})
+    told = answer.json()
+    text = house.client.get("/dashboard", headers={"Accept": "text/html"}).text
+    shelf.unlink()
+    shelf.with_name("away").rename(shelf)
+    house.tend()
+
+    assert answer.status_code == 200
+    assert [one["item_id"] for one in told["decided"]] == [item_id]
+    assert told["pending"] == [
+        {"item_id": item_id, "detail": "in paths.archive a file lies where a folder must be: move that file away"}
+    ]
+    assert "1 decision is recorded, but its file is not moved yet" in text
+    assert "in paths.archive a file lies where a folder must be" in text
+    assert item_id not in waiting_ids(house)
+    assert [path.name[:26] for path in (shelf / today() / "noise").iterdir() if path.name.startswith(item_id)]
+    assert "not moved yet" not in house.client.get("/dashboard", headers={"Accept": "text/html"}).text
+
+
+def test_what_the_disk_refuses_is_told_in_words(house: House) -> None:
+    queue = house.installation.paths.queue
+    queue.rename(queue.with_name("away"))
+    try:
+        answer = house.client.post("/v1/items", content=tiny_jpeg("dots", 1), headers={"Content-Type": "image/png"})
+    finally:
+        queue.with_name("away").rename(queue)
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["detail"].startswith("paths.queue is not there: mount it")
+
+
 def test_a_decision_that_was_replaced_meanwhile_is_not_taken_back_unseen(house: House) -> None:
     (item_id,) = house.receive("noise", 137)
     mine = house.client.post("/v1/decisions", json={"item_ids": [item_id], "category": "dots"}).json()["decided"]

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from returnsd.errors import AlreadyDecided, DecisionError
+from returnsd.review import Pending
 from returnsd.web.api import AUDITED_DAYS, BODY, TheDesk, first_day, problems
 from returnsd.web.deciding import Outcome, Refused
 from returnsd.web.documents import decision_document, waiting_sections
@@ -18,6 +19,7 @@ from returnsd.web.schemas import (
     Id,
     Look,
     Orders,
+    PendingItem,
     RefusedItem,
     ReviewQueue,
     Withdraw,
@@ -119,7 +121,16 @@ def _decided(outcome: Outcome) -> Decided:
             refused[0].detail,
             refused=[one.model_dump(mode="json") for one in refused],
         )
-    return Decided(decided=[decision_document(decision) for decision in outcome.decided], refused=refused)
+    return Decided(
+        decided=[decision_document(decision) for decision in outcome.decided],
+        refused=refused,
+        pending=[_pending(one) for one in outcome.pending],
+    )
+
+
+def _pending(one: Pending) -> PendingItem:
+    detail = "its file is not in review" if one.obstacle is None else str(one.obstacle)
+    return PendingItem(item_id=one.decision.item_id, detail=detail)
 
 
 def _refused(one: Refused) -> RefusedItem:

@@ -10,6 +10,7 @@ from starlette.responses import Response
 import returnsd
 from returnsd import disk
 from returnsd.errors import ReturnsdError
+from returnsd.obstacles import obstacle
 from returnsd.web import former, looking, people, probes, v1
 from returnsd.web.bodies import Bodies
 from returnsd.web.desk import Desk
@@ -87,9 +88,8 @@ def _answer(request: Request, problem: Problem) -> Response:
 
 
 async def _trouble(request: Request, error: Exception) -> Response:
-    """Answer what passes: a full disk, a locked ledger, decoders that do not start."""
+    """Answer what passes: a full disk, a locked ledger, decoders that do not start. Nothing was recorded."""
     desk: Desk = request.app.state.desk
     desk.log.error("request_failed", method=request.method, error=repr(error))
-    if isinstance(error, OSError) and error.errno in disk.FULL:
-        return answer(request.url.path, Busy(30, "the disk is full"))
-    return answer(request.url.path, Busy(5, str(error)))
+    full = isinstance(error, OSError) and error.errno in disk.FULL
+    return _answer(request, Busy(30 if full else 5, str(obstacle(error, desk.config.paths))))

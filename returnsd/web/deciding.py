@@ -1,7 +1,8 @@
 """People's decisions on their way to the ledger, the day's CSV and the shelf: many at a time, or taken back.
 
 Belongs to one thread (a clerk's): the only one of this process that writes to the ledger and moves files out of
-review. A decision whose file was not there yet (the worker is about to shelve it) is carried on a moment later.
+review. A decision that was recorded is done for the person who made it; where its file cannot be moved yet (the
+worker is about to shelve it, a shelf is full or read-only) it is carried on later, for as long as it takes.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,12 @@ from returnsd.errors import AlreadyDecided, DecisionError
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.logs import Logger
 from returnsd.records import Decision
+from returnsd.review import Pending
 from returnsd.spool import Spool
 from returnsd.web.folders import Folders
+
+_LONGEST_PAUSE = 60
+"""How many rounds of `tend` a decision that cannot be carried out waits for the next try, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +35,11 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of deciding many items at once."""
+    """What came of deciding many items at once; `pending` are those of the decided whose files are to be moved."""
 
     decided: list[Decision]
     refused: list[Refused]
+    pending: list[Pending]
 
 
 class Deciding:
@@ -45,10 +51,14 @@ class Deciding:
         self.spool = Spool(config.paths)
         self.ledger = Ledger(config.paths.state / LEDGER)
         self._folders = Folders(self.spool, self.ledger, log)
-        self._unfinished: list[tuple[Decision, Decision | None]] = []
+        self.pending: tuple[Pending, ...] = ()
+        self._pause = self._rounds_left = 1
+        self._seen_to = max(self.ledger.newest()["decision"].values(), default=0)
         try:
-            if moved := review.heal(self.spool, self.ledger):
-                log.info("decisions_finished", items=moved)
+            healed = review.heal(self.spool, self.ledger)
+            self._note(healed.pending)
+            if healed.moved:
+                log.info("decisions_finished", items=healed.moved)
         except BaseException:
             self.ledger.close()
             raise
@@ -79,10 +89,9 @@ class Deciding:
                 decided.append(review.note(self.ledger, item_id, category, by, decided_at, reason))
             except DecisionError as error:
                 refused.append(self._refused(item_id, error))
-        self._finish([(decision, None) for decision in decided])
         for decision in decided:
             self._tell("item_decided", decision)
-        return Outcome(decided, refused)
+        return Outcome(decided, refused, self._finish(decided))
 
     def withdraw(
         self, item_ids: Sequence[str], *, by: str, withdrawn_at: datetime, made_at: datetime | None = None
@@ -91,7 +100,7 @@ class Deciding:
 
         :param made_at: when the decision to be taken back was made; None takes back whatever is in force.
         """
-        withdrawn: list[tuple[Decision, Decision | None]] = []
+        withdrawn: list[Decision] = []
         refused: list[Refused] = []
         for item_id in dict.fromkeys(item_ids):
             try:
@@ -99,10 +108,9 @@ class Deciding:
                 withdrawn.append(self.ledger.withdraw(item_id, withdrawn_at, by))
             except DecisionError as error:
                 refused.append(self._refused(item_id, error))
-        self._finish(withdrawn)
-        for decision, _ in withdrawn:
+        for decision in withdrawn:
             self._tell("decision_withdrawn", decision)
-        return Outcome([decision for decision, _ in withdrawn], refused)
+        return Outcome(withdrawn, refused, self._finish(withdrawn))
 
     def _check_made_at(self, item_id: str, made_at: datetime | None) -> None:
         """AlreadyDecided if the decision in force is another one than the one that is to be taken back."""
@@ -125,18 +133,45 @@ class Deciding:
         """Do what is due now and then: take up what people moved by hand, carry on what could not be finished."""
         for decision in self._folders.step(categories):
             self._tell("item_decided", decision)
-        if self._unfinished:
-            unfinished, self._unfinished = self._unfinished, []
-            self._finish(unfinished)
+        self._look_after_others()
+        self._rounds_left -= 1
+        if self.pending and self._rounds_left <= 0:
+            self._try_again()
 
-    def _finish(self, decisions: Sequence[tuple[Decision, Decision | None]]) -> None:
-        if not decisions:
-            return
-        review.finish(self.spool, self.ledger, decisions)
-        for decision, earlier in decisions:
-            newest = self.ledger.decision(decision.item_id)
-            if newest == decision and not self.spool.decided_place(decision).exists():
-                self._unfinished.append((decision, earlier))
+    def _look_after_others(self) -> None:
+        """Take over decisions that another process recorded (`returnsd decide`) and could not carry out."""
+        made = list(self.ledger.decisions_of(after=self._seen_to))
+        self._seen_to = made[-1][0] if made else self._seen_to
+        known = {one.decision.item_id for one in self.pending}
+        self._finish(
+            [one for _, one in made if one.item_id not in known and not self.spool.lies_where_decided(one)]
+        )
+
+    def _try_again(self) -> None:
+        """Carry on what had to wait; the longer nothing changes, the seldomer."""
+        before, self.pending = self.pending, ()
+        pending = self._finish([one.decision for one in before], told=before)
+        if len(pending) < len(before):
+            self._log.info("decisions_finished", items=len(before) - len(pending))
+            self._pause = 1
+        else:
+            self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
+        self._rounds_left = self._pause
+
+    def _finish(self, decisions: Sequence[Decision], told: Sequence[Pending] = ()) -> list[Pending]:
+        """Carry decisions on as far as that can be done now; what has to wait is returned, and tried again."""
+        pending = review.finish(self.spool, self.ledger, decisions) if decisions else []
+        self._note(pending, told)
+        return pending
+
+    def _note(self, pending: Sequence[Pending], told: Sequence[Pending] = ()) -> None:
+        if pending and not told:
+            self._pause = self._rounds_left = 1
+        for one in pending:
+            if one.obstacle is not None and one not in told:
+                self._log.warning("decision_pending", item=one.decision.item_id, reason=str(one.obstacle))
+        newest = {one.decision.item_id: one for one in (*self.pending, *pending)}  # a later decision replaces it
+        self.pending = tuple(newest.values())
 
     def _tell(self, event: str, decision: Decision) -> None:
         self._log.info(

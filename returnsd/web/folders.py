@@ -91,7 +91,7 @@ class Folders:
         except DecisionError as error:
             self._leave(path, str(error))
             return None
-        review.finish(self._spool, self._ledger, [(decision, None)])
+        review.finish(self._spool, self._ledger, [decision])
         self._move(path, decision)
         return decision
 

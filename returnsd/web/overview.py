@@ -3,6 +3,8 @@
 Gathered from the ledger, the running service and the model's card; pure but for `gather`, which asks the desk.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from returnsd.figures import Day, Figures, total
+from returnsd.review import Pending
 from returnsd.web.api import AUDITED_DAYS
 from returnsd.web.desk import Desk
 from returnsd.web.estimates import differ, share_bounds
@@ -104,8 +107,10 @@ async def gather(desk: Desk, now: datetime) -> Overview:
     sample, looked_at, wrong = counted.sample
     low, high = share_bounds(looked_at - wrong, looked_at)
     audited = Audited(sample, looked_at, wrong, low, high)
+    pending = await desk.deciding.ask(lambda deciding: deciding.pending)
     notices = [
         *of_service(beat),
+        *of_decisions(pending),
         *of_model(model, config.model.target_accuracy, audited),
         *of_drift(model, counted.confidences, counted.vectors),
     ]
@@ -175,6 +180,17 @@ def of_service(beat: Beat) -> list[Notice]:
     if beat.free_bytes < max(_LOW_DISK_BYTES, _LOW_DISK_SHARE * beat.total_bytes):
         free = beat.free_bytes / (1 << 30)
         notices.append(Notice(f"The disk has {free:.1f} GiB left", "free some space, or set keep.archive_days"))
+    return notices
+
+
+def of_decisions(pending: Sequence[Pending]) -> list[Notice]:
+    """Return which decisions are recorded and not carried out, by what is in the way."""
+    counts = Counter(one.obstacle for one in pending if one.obstacle is not None)
+    notices = []
+    for found, count in counts.items():
+        text = f"{count} decision{'s are' if count > 1 else ' is'} recorded, but {'their' if count > 1 else 'its'}"
+        text += f" file{'s are' if count > 1 else ' is'} not moved yet: {found.what}"
+        notices.append(Notice(text, found.remedy))
     return notices
 
 

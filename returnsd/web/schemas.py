@@ -261,11 +261,22 @@ class RefusedItem(BaseModel):
     category: str | None = None
 
 
+class PendingItem(BaseModel):
+    """An item that is decided, and whose file is moved later: what is in the way."""
+
+    item_id: Id
+    detail: str
+
+
 class Decided(BaseModel):
-    """What came of deciding many items: each was decided or refused by itself."""
+    """What came of deciding many items: each was decided or refused by itself.
+
+    `pending` are those of the decided whose files could not be moved yet: nothing is to be sent again for them.
+    """
 
     decided: list[DecisionDocument]
     refused: list[RefusedItem]
+    pending: list[PendingItem]
 
 
 # --- figures
