@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +27,7 @@ from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolErro
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.models import check_bundle, describe, list_lines
 from returnsd.records import Decision
-from returnsd.report import Report
+from returnsd.report import Report, sentences
 from returnsd.results import Results
 from returnsd.sdnotify import Notifier
 from returnsd.service import Service, bundle_folders, open_model
@@ -117,12 +118,10 @@ def _batch(asked: argparse.Namespace) -> int:
     if asked.json:
         print(path.read_text(), end="")
     else:
-        shelves = ", ".join(f"{shelf} {count}" for shelf, count in report.shelves.items())
-        print(f"{report.judged} judged ({shelves}) in {report.duration_s:.1f} s; report: {path}")
-        if report.left:
-            print("left in the inbox: " + ", ".join(f"{count} {why}" for why, count in report.left.items()))
+        print("\n".join(sentences(replace(report, problem=None))))
+        print(f"Report: {path.with_suffix('.html')}")
         if report.problem:
-            print(f"not finished: {report.problem}", file=sys.stderr)
+            print(f"Not finished: {report.problem}", file=sys.stderr)
     return 1 if report.problem or not told else 0
 
 

@@ -183,8 +183,8 @@ def _service(config: Config) -> Iterator[Finding]:
         text = f"version {running['version']} runs, {returnsd.__version__} is installed"
         yield Finding(ADVICE, "service", text, "systemctl restart returnsd")
     if running["problem"]:
-        text = f"intake is paused: {running['problem']} ({running['last_error']})"
-        yield Finding(FAULT, "service", text, "docs/administrators.md, `When something is wrong`")
+        found = running.get("obstacle") or {"what": running["problem"], "remedy": "see its log"}
+        yield Finding(FAULT, "service", f"intake is paused: {found['what']}", found["remedy"])
     elif running["last_error"]:
         yield Finding(ADVICE, "service", f"its last error: {running['last_error']}")
     else:

@@ -1,11 +1,15 @@
-"""How much of what: items by day, category and confidence, and what the audit of the archive found.
+"""How much of what: how what was received stands now, by day, category and confidence; what the audit found.
 
-Reads the ledger and never writes. Days are local days as YYYY-MM-DD; "since a day" includes it. What people
-decided counts as it stands now: the newest decision, unless it was withdrawn.
+The one place that counts for people: the dashboard, `/v1/statistics`, `/metrics`, `returnsd status` and the nightly
+report all tell a `Day`. Its numbers are states, not acts, so that they add up: a decision that was taken back, or
+replaced, counts for nothing; an answer of the audit that leaves an item in the archive changes no state.
+
+Reads the ledger and never writes. Days are local days of receipt as YYYY-MM-DD; "since a day" includes it.
 """
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -19,17 +23,66 @@ from returnsd.records import Verdict
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _AUDIT_LETTERS = 4
 
+# by the shelf of the verdict, and that of the decision in force
+_STATES = {
+    ("archive", None): "archived_by_itself",
+    ("archive", "archive"): "archived_by_itself",  # an answer of the audit, whatever the category
+    ("archive", "rejected"): "rejected_by_people",
+    ("review", None): "waiting",
+    ("review", "archive"): "archived_by_people",
+    ("review", "rejected"): "rejected_by_people",
+    ("rejected", None): "rejected_by_itself",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """One local day in numbers: items received, judged by shelf, and settled by people."""
+    """What was received on one local day (or on several), and how it stands now; the parts add up to `received`.
+
+    `unjudged` was taken in and has no row yet. What was archived by itself stays so when the audit finds it right
+    or of another category; a person who finds it to be no product rejects it.
+    """
 
     day: str
     received: int = 0
-    archive: int = 0
-    review: int = 0
-    rejected: int = 0
-    decided: int = 0
+    archived_by_itself: int = 0
+    archived_by_people: int = 0
+    rejected_by_itself: int = 0
+    rejected_by_people: int = 0
+    waiting: int = 0
+    unjudged: int = 0
+
+    @property
+    def settled_by_people(self) -> int:
+        """How many of those that were in doubt people settled, either way."""
+        return self.archived_by_people + self.rejected_by_people
+
+    @property
+    def archived(self) -> int:
+        """How many lie in the archive."""
+        return self.archived_by_itself + self.archived_by_people
+
+    @property
+    def rejected(self) -> int:
+        """How many lie among the rejected."""
+        return self.rejected_by_itself + self.rejected_by_people
+
+    def sentence(self) -> str:
+        """Return it as a sum that a person can check."""
+        parts = [
+            f"{self.archived_by_itself} archived by itself",
+            f"{self.settled_by_people} settled by people"
+            + (
+                f" ({self.archived_by_people} archived, {self.rejected_by_people} rejected)"
+                if self.settled_by_people
+                else ""
+            ),
+            f"{self.rejected_by_itself} rejected by itself",
+            f"{self.waiting} waiting",
+        ]
+        if self.unjudged:
+            parts.append(f"{self.unjudged} not judged yet")
+        return f"{self.received} received = {' + '.join(parts)}"
 
 
 class Figures:
@@ -46,56 +99,78 @@ class Figures:
         self._db.close()
 
     def days(self, first: str) -> list[Day]:
-        """Return the days from the given one on that have anything, oldest first."""
-        counts: dict[str, dict[str, int]] = {}
-        queries = {
-            "SELECT substr(received_at, 1, 10), 'received', count(*) FROM item WHERE item_id >= ? GROUP BY 1": (
-                _first_id(first)
-            ),
-            "SELECT day, shelf, count(*) FROM verdict WHERE day >= ? GROUP BY day, shelf": first,
-            "SELECT day, 'decided', count(*) FROM decision d WHERE day >= ? AND reason IS NOT 'withdrawn'"
-            " AND NOT EXISTS (SELECT 1 FROM decision later WHERE later.item_id = d.item_id AND later.seq > d.seq)"
-            " GROUP BY day": first,
-        }
-        for query, value in queries.items():
-            for day, what, count in self._db.execute(query, (value,)):
-                counts.setdefault(day, {})[what] = count
-        return [Day(day, **counts[day]) for day in sorted(counts) if day >= first]
+        """Return the days from the given one on on which anything was received, oldest first."""
+        day = "substr(i.received_at, 1, 10)"
+        counts = self._count(day, "JOIN item i USING (item_id)", "v.item_id >= ?", _first_id(first))
+        received = self._db.execute(
+            f"SELECT {day}, count(*) FROM item i WHERE i.item_id >= ? GROUP BY 1", (_first_id(first),)
+        )
+        return [_day(name, counts.get(name, Counter()), count) for name, count in sorted(received) if name >= first]
+
+    def all(self) -> Day:
+        """Return how everything that was ever received stands."""
+        counts = self._count("''", "", "1").get("", Counter())
+        return _day("", counts, int(self._db.execute("SELECT count(*) FROM item").fetchone()[0]))
+
+    def rows(self, after: int, to: int) -> Day:
+        """Return how the items of the rows beyond one and up to another stand."""
+        counts = self._count("''", "", "v.seq > ? AND v.seq <= ?", after, to).get("", Counter())
+        return _day("", counts, counts.total())
+
+    def _count(self, day: str, joined: str, where: str, *values: object) -> dict[str, Counter[str]]:
+        """Return, by day, how many items stand in which of the states of _STATES."""
+        judged = f"SELECT {day}, v.shelf, NULL, count(*) FROM verdict v {joined} WHERE {where} GROUP BY 1, 2"
+        decided = (
+            f"SELECT {day}, v.shelf, d.shelf, count(*) FROM decision d JOIN verdict v USING (item_id) {joined}"
+            f" WHERE {where} AND d.reason IS NOT 'withdrawn'"
+            " AND d.seq = (SELECT max(seq) FROM decision WHERE item_id = d.item_id) GROUP BY 1, 2, 3"
+        )
+        counts: dict[str, Counter[str]] = {}
+        self._db.execute("BEGIN")  # one state of the ledger for both
+        rows = [*self._db.execute(judged, values), *self._db.execute(decided, values)]
+        self._db.execute("COMMIT")
+        for name, shelf, decided_shelf, count in rows:
+            found = counts.setdefault(name, Counter())
+            found[_STATES[shelf, decided_shelf]] += count
+            if decided_shelf is not None:
+                found[_STATES[shelf, None]] -= count
+        return counts
 
     def categories(self, first: str) -> dict[str, int]:
-        """Return how many items judged since a day are held to be of each category, most first."""
+        """Return how many items received since a day are held to be of each category, most first."""
         rows = self._db.execute(
-            f"SELECT {CATEGORY} AS held, count(*) FROM verdict v {IN_FORCE} WHERE v.day >= ? AND held IS NOT NULL"
-            " GROUP BY held ORDER BY count(*) DESC, held",
-            (first,),
+            f"SELECT {CATEGORY} AS held, count(*) FROM verdict v {_RECEIVED} {IN_FORCE} WHERE {_SINCE}"
+            " AND held IS NOT NULL GROUP BY held ORDER BY count(*) DESC, held",
+            _since(first),
         )
         return dict(rows.fetchall())
 
     def reasons(self, first: str) -> dict[str, int]:
-        """Return how many files were rejected since a day, by reason, most first."""
+        """Return how many items received since a day are rejected, by reason, most first."""
         rows = self._db.execute(
-            f"SELECT ifnull(d.reason, v.reason) AS why, count(*) FROM verdict v {IN_FORCE}"
-            f" WHERE v.day >= ? AND {SHELF} = 'rejected' GROUP BY why ORDER BY count(*) DESC, why",
-            (first,),
+            f"SELECT ifnull(d.reason, v.reason) AS why, count(*) FROM verdict v {_RECEIVED} {IN_FORCE}"
+            f" WHERE {_SINCE} AND {SHELF} = 'rejected' GROUP BY why ORDER BY count(*) DESC, why",
+            _since(first),
         )
         return dict(rows.fetchall())
 
     def histogram(self, first: str, bins: int) -> list[tuple[int, int]]:
-        """Return, for equal bins of confidence from 0 to 1, how many were archived and how many went to review."""
+        """Return, for equal bins of confidence from 0 to 1, how many the model archived and sent to review."""
         found = [[0, 0] for _ in range(bins)]
         rows = self._db.execute(
-            "SELECT min(?1 - 1, CAST(confidence * ?1 AS INTEGER)), shelf = 'review', count(*) FROM verdict"
-            " WHERE day >= ?2 AND confidence IS NOT NULL GROUP BY 1, 2",
-            (bins, first),
+            f"SELECT min(? - 1, CAST(v.confidence * ? AS INTEGER)), v.shelf = 'review', count(*) FROM verdict v"
+            f" {_RECEIVED} WHERE {_SINCE} AND v.confidence IS NOT NULL GROUP BY 1, 2",
+            (bins, bins, *_since(first)),
         )
         for number, in_review, count in rows:
             found[number][in_review] = count
         return [(archived, review) for archived, review in found]
 
     def archived_confidence(self, first: str) -> tuple[int, float | None]:
-        """Return how many items were archived by themselves since a day, and their mean confidence."""
+        """Return how many items received since a day the model archived by itself, and its mean confidence."""
         row = self._db.execute(
-            "SELECT count(*), avg(confidence) FROM verdict WHERE day >= ? AND shelf = 'archive'", (first,)
+            f"SELECT count(*), avg(v.confidence) FROM verdict v {_RECEIVED} WHERE {_SINCE} AND v.shelf = 'archive'",
+            _since(first),
         ).fetchone()
         return row[0], row[1]
 
@@ -140,6 +215,20 @@ class Figures:
         return [(seq, verdicts[found]) for seq, found in rows if found in verdicts]
 
 
+_RECEIVED = "JOIN item i USING (item_id)"
+_SINCE = "v.item_id >= ? AND substr(i.received_at, 1, 10) >= ?"
+
+
+def _since(day: str) -> tuple[str, str]:
+    """Return the values of _SINCE: an index finds the ids, the times say it exactly."""
+    return _first_id(day), day
+
+
+def _day(name: str, counts: Counter[str], received: int) -> Day:
+    judged = {state: counts[state] for state in set(_STATES.values())}
+    return Day(name, received, **judged, unjudged=max(0, received - counts.total()))
+
+
 def _first_id(day: str) -> str:
     """Return an id below those of all items received on a day, wherever on earth that day is."""
     milliseconds = max(0, int((datetime.fromisoformat(day + "T00:00:00+00:00").timestamp() - 14 * 3600) * 1000))
@@ -161,11 +250,5 @@ def _audit_mark(share: float) -> str:
 def total(days: Iterable[Day]) -> Day:
     """Return the sums over days."""
     rows = list(days)
-    return Day(
-        "",
-        received=sum(day.received for day in rows),
-        archive=sum(day.archive for day in rows),
-        review=sum(day.review for day in rows),
-        rejected=sum(day.rejected for day in rows),
-        decided=sum(day.decided for day in rows),
-    )
+    names = [field.name for field in fields(Day) if field.name != "day"]
+    return Day("", **{name: sum(getattr(day, name) for day in rows) for name in names})

@@ -10,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from returnsd import disk, policy
@@ -21,6 +21,9 @@ from returnsd.vision import formats
 
 WINDOW = 20_000
 """How many files are watched at once; further ones wait their turn in the inbox, at no cost to us."""
+
+STAY = ("refused", "no_permission")
+"""The counts of `status` that are about files which no waiting will bring in."""
 
 _STRETCH = 2_000
 _MAY_BECOME_WHOLE = ("empty", "incomplete")
@@ -55,7 +58,7 @@ class Inbox:
         # Insertion order is arrival order, and all wait settle_s: the first of them is due first.
         self._arriving: dict[str, Sighting] = {}
         self._held: dict[str, _Held] = {}
-        self._refused: dict[str, Sighting] = {}
+        self._refused: dict[str, str] = {}
         self._walk: Iterator[str] | None = None
         self._walked: set[str] = set()
         self._next_scan = float("-inf")
@@ -165,9 +168,9 @@ class Inbox:
             return
         sighting = Sighting(status.st_size, status.st_mtime_ns, status.st_ino, now)
         if not stat.S_ISREG(status.st_mode):
-            self._refuse(path, sighting, "not_a_regular_file")
+            self._refuse(path, "not_a_regular_file")
         elif status.st_nlink != 1:
-            self._refuse(path, sighting, "hard_link")
+            self._refuse(path, "hard_link")
         elif not self._known_unchanged(path, sighting):
             self.forget(path)
             self._arriving[path] = sighting  # at the end: it settles after all others
@@ -176,11 +179,11 @@ class Inbox:
         known = self._arriving.get(path) or (self._held[path].sighting if path in self._held else None)
         return known is not None and policy.unchanged(known, sighting)
 
-    def _refuse(self, path: str, sighting: Sighting, why: str) -> None:
+    def _refuse(self, path: str, why: str) -> None:
         if path not in self._refused:
             self.forget(path)
             self.findings.append(Finding(path, why))
-        self._refused[path] = sighting
+        self._refused[path] = why
 
     def forget(self, path: str) -> None:
         """Forget a path: it was taken in, or is gone."""
@@ -217,7 +220,7 @@ class Inbox:
             self.forget(path)
             return False
         except Unreadable as finding:
-            self._refuse(path, first, finding.reason)
+            self._refuse(path, finding.reason)
             return False
         except PermissionError:
             return self._hold(path, first, "no_permission", now)
@@ -268,3 +271,9 @@ class Inbox:
             counts[why] = counts.get(why, 0) + 1
         counts["refused"] = len(self._refused)
         return counts
+
+    def staying(self, limit: int) -> list[tuple[str, str]]:
+        """Return (name below the inbox, why) of up to `limit` files that no waiting will bring in."""
+        held = ((path, held.why) for path, held in self._held.items() if held.why in STAY)
+        found = islice(chain(self._refused.items(), held), limit)
+        return [(os.path.relpath(path, self.folder), why) for path, why in found]

@@ -14,11 +14,12 @@ _WINDOW_S = 60.0
 
 @dataclass(slots=True)
 class Tally:
-    """Counts since the process started."""
+    """Counts since the process started; `obstacle` is the problem in words, and what to do about it."""
 
     shelves: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     problem: str | None = None
+    obstacle: tuple[str, str] | None = None
     last_error: str | None = None
     doorbell_trouble: str | None = None
     _moments: deque[tuple[float, int]] = field(default_factory=deque)

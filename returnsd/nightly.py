@@ -8,6 +8,8 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from returnsd import disk
 from returnsd import report as reports
 from returnsd.config import Config
 from returnsd.errors import AlreadyRunning
+from returnsd.figures import Figures
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.records import Shelf, Verdict, printable
 from returnsd.report import Report
@@ -89,10 +92,10 @@ def _wait_for_service(config: Config, report: Report, progress: Callable[[int, i
 
 
 def _count(config: Config, report: Report) -> None:
-    ledger = Ledger(config.paths.state / LEDGER)
-    try:
-        report.first_row = report.last_row = _last_row_reported(config.paths.state / REPORTS)
-        shelves, categories, rejected = Counter[str](), Counter[str](), Counter[str]()
+    path = config.paths.state / LEDGER
+    report.first_row = report.last_row = _last_row_reported(config.paths.state / REPORTS)
+    shelves, categories, rejected = Counter[str](), Counter[str](), Counter[str]()
+    with closing(Ledger(path)) as ledger:
         for row, verdict in ledger.verdicts_of(after=report.first_row):
             report.last_row = row
             shelves[verdict.shelf.value] += 1
@@ -102,14 +105,18 @@ def _count(config: Config, report: Report) -> None:
                     report.rejected_files.append(_named(verdict))
             elif verdict.category is not None:
                 categories[verdict.category] += 1
-    finally:
-        ledger.close()
     report.judged = shelves.total()
     report.shelves = {shelf.value: shelves[shelf.value] for shelf in Shelf}
     report.categories, report.rejected = dict(categories.most_common()), dict(rejected.most_common())
     seen = shelves[Shelf.ARCHIVE] + shelves[Shelf.REVIEW]
     report.archived_share = round(shelves[Shelf.ARCHIVE] / seen, 4) if seen else None
-    report.waiting_in_review = sum(1 for path in config.paths.review.iterdir() if path.is_file())
+    with closing(Figures(path)) as figures:
+        report.stands = {
+            name: count
+            for name, count in asdict(figures.rows(report.first_row, report.last_row)).items()
+            if name not in ("day", "received", "unjudged")
+        }
+        report.waiting_in_review = figures.all().waiting
 
 
 def _named(verdict: Verdict) -> dict[str, str]:

@@ -29,6 +29,7 @@ from returnsd.doorbell import Doorbell
 from returnsd.errors import BundleError, ConfigError, ReturnsdError
 from returnsd.inbox import Inbox
 from returnsd.ledger import LEDGER, Ledger
+from returnsd.records import printable
 from returnsd.retention import Retention
 from returnsd.sdnotify import Notifier
 from returnsd.spool import Spool
@@ -40,6 +41,7 @@ _DRAIN_S = 3.0
 _TELL_S = 2.0
 _KNOWN_S = 30.0
 _NAP_S = 0.004
+_MOST_NAMED = 10
 
 
 def bundle_folders(config: Config) -> list[Path]:
@@ -342,7 +344,7 @@ class Service:
     def status(self, now: float) -> dict[str, object]:
         """Return how the running service is doing."""
         worker = self.worker
-        inbox = worker.inbox.status()
+        inbox, told = worker.inbox.status(), worker.tally.obstacle
         return {
             "pid": os.getpid(),
             "version": returnsd.__version__,
@@ -354,9 +356,11 @@ class Service:
             "arriving": inbox.pop("arriving"),
             "in_flight": worker.in_flight,
             "held": inbox,
+            "staying": [(printable(name), why) for name, why in worker.inbox.staying(_MOST_NAMED)],
             "shelved_since_start": dict(worker.tally.shelves),
             "per_second": round(worker.tally.per_second(now), 2),
             "problem": worker.tally.problem,
+            "obstacle": told and {"what": told[0], "remedy": told[1]},
             "last_error": worker.tally.last_error,
         }
 

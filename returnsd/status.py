@@ -2,13 +2,17 @@
 
 import json
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from returnsd import disk, item_id, policy
 from returnsd.config import Config
+from returnsd.figures import Day, Figures
 from returnsd.ledger import LEDGER, Ledger
+from returnsd.records import Shelf
+from returnsd.words import moment, percent, zone
 
 LOCK = "worker.lock"
 STATUS = "status.json"
@@ -24,40 +28,57 @@ def gather(config: Config) -> dict[str, object]:
         "running": running,
         "inbox_files": _count_files(paths.inbox, config.watch.ignore, recursive=config.watch.recursive),
         "queued": _count_queued(paths.queue),
-        "in_review": _count_files(paths.review, (".*",)),
+        "waiting": 0,
         "service": _told(paths.state) if running else None,
     }
     if (paths.state / LEDGER).exists():
-        ledger = Ledger(paths.state / LEDGER, read_only=True)
-        found["today"] = ledger.counts(datetime.now().astimezone().date().isoformat())
-        found["total"] = ledger.counts()
-        ledger.close()
+        found |= _counted(paths.state / LEDGER)
     return found
+
+
+def _counted(path: Path) -> dict[str, object]:
+    """Return how what was received stands, and what was ever done: acts, which do not add up to anything."""
+    today = datetime.now().astimezone().date().isoformat()
+    with closing(Figures(path)) as figures, closing(Ledger(path, read_only=True)) as ledger:
+        total = figures.all()
+        of_today = next((day for day in figures.days(today) if day.day == today), Day(today))
+        acts = ledger.counts()
+    judged = {shelf.value: acts[shelf.value] for shelf in Shelf}
+    return {
+        "waiting": total.waiting,
+        "today": asdict(of_today),
+        "total": asdict(total),
+        "acts": {"judged": judged, "decisions": acts["decisions"]},
+    }
 
 
 def lines(found: dict[str, object]) -> list[str]:
     """Return the same for a person."""
     service = found["service"]
-    shown = [f"inbox {found['inbox_files']}, queue {found['queued']}, waiting in review {found['in_review']}"]
+    shown = [f"inbox {found['inbox_files']}, queue {found['queued']}, waiting for a person {found['waiting']}"]
     for span in ("today", "total"):
         counts = found.get(span)
         if isinstance(counts, dict):
-            shelves = ", ".join(f"{name} {counts[name]}" for name in ("archive", "review", "rejected"))
-            shown.append(f"{span}: {counts['rows']} judged ({shelves}), {counts['decisions']} decided by people")
+            shown.append(f"{span}: {Day(**counts).sentence()}")
     if not found["running"]:
         return ["returnsd is not running here: start it with `returnsd run`", *shown]
     if not isinstance(service, dict):
         return ["returnsd is starting, and has not told yet how it is doing", *shown]
     held = {why: n for why, n in service["held"].items() if n}
     threshold = service["threshold"]
-    archives = f"archives from a confidence of {threshold:.3f}" if threshold is not None else "archives nothing"
-    shown.insert(0, f"running since {service['started_at']} (pid {service['pid']}), {service['per_second']}/s")
-    shown.append(f"model {service['model']}: {archives} (target accuracy {service['target_accuracy']})")
+    archives = f"archives from {percent(threshold, 1)} sure on" if threshold is not None else "archives nothing"
+    started = datetime.fromisoformat(service["started_at"])
+    since = f"{moment(started)} ({zone(started)})"
+    shown.insert(0, f"running since {since}, pid {service['pid']}, {service['per_second']}/s")
+    shown.append(f"model {service['model']}: {archives} (target accuracy {percent(service['target_accuracy'])})")
     if held:
-        shown.append("held in the inbox: " + ", ".join(f"{n} {why}" for why, n in held.items()))
-    for key, what in (("problem", "PAUSED"), ("last_error", "last error")):
-        if service[key]:
-            shown.append(f"{what}: {service[key]}")
+        shown.append("held in the inbox: " + ", ".join(f"{n} {why.replace('_', ' ')}" for why, n in held.items()))
+    shown += [f"  stays in the inbox: {name} ({why.replace('_', ' ')})" for name, why in service.get("staying", ())]
+    if service["problem"]:
+        way = service.get("obstacle")
+        shown.append(f"PAUSED: {way['what']}: {way['remedy']}" if way else f"PAUSED: {service['problem']}")
+    elif service["last_error"]:
+        shown.append(f"last error: {service['last_error']}")
     return shown
 
 

@@ -26,6 +26,7 @@ from returnsd.inbox import Inbox
 from returnsd.ledger import Ledger
 from returnsd.logs import Logger
 from returnsd.metrics import Tally
+from returnsd.obstacles import obstacle
 from returnsd.policy import Rule
 from returnsd.records import Item, Prediction, Shelf, Verdict
 from returnsd.results import Results
@@ -42,6 +43,13 @@ _MOST_CHANGES = 3
 """How often an item that is written to while we judge it is judged anew before it is rejected."""
 
 
+_INTAKE_OBSTACLES = {
+    "inbox_missing": ("paths.inbox is not there", "mount it, or make it again; it goes on by itself"),
+    "inbox_elsewhere": (
+        "paths.inbox lies on another file system than paths.queue",
+        "put both below one folder of one mount",
+    ),
+}
 _PATIENT_PAUSES = 3
 
 _DECODER_START_S = 5.0
@@ -138,7 +146,7 @@ class Worker:
         worked |= moved
         if worked and self._pauses:
             self._pauses = 0
-            self.tally.problem = None
+            self.tally.problem = self.tally.obstacle = None
             self.log.info("intake_resumed")
         return worked
 
@@ -213,7 +221,9 @@ class Worker:
         self._healed = self._queue_empty = False
         self._moved_at = self._paused_until
         self.tally.problem = reason
-        self.tally.last_error = str(error)
+        found = obstacle(error, self.config.paths)
+        self.tally.obstacle = (found.what, found.remedy)
+        self.tally.last_error = str(found)
         if self._pauses == 1 or self._pauses % 20 == 0:
             self.log.error("intake_paused", reason=reason, error=str(error), times=self._pauses)
 
@@ -295,6 +305,7 @@ class Worker:
                 self.log.error("intake_paused", reason=problem, error=str(error))
             self.intake_problem = problem
             self.tally.problem = problem
+            self.tally.obstacle = _INTAKE_OBSTACLES.get(problem or "")
 
     def _left_over(self) -> list[Queued]:
         """Return queued items to judge; those that have a row already are shelved on the way."""

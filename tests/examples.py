@@ -51,6 +51,12 @@ def example_verdict(number: int, file_name: str | None = None, **changes: Any) -
     return replace(verdict, **changes)
 
 
+def arrived(number: int, at: datetime, **changes: Any) -> Verdict:
+    """Return a verdict on an item that was received and judged at a time, which its id tells, too."""
+    received = item_id.new(at, number.to_bytes(10, "big"))
+    return example_verdict(number, **{"item_id": received, "received_at": at, "judged_at": at, **changes})
+
+
 def example_rejection(number: int, file_name: str | None = None, **changes: Any) -> Verdict:
     """Return a verdict that rejects that item."""
     nothing: dict[str, Any] = {

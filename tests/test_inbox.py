@@ -253,6 +253,7 @@ def test_what_is_no_plain_file_of_its_own_is_refused_and_told_once(
     assert found == {}
     assert inbox.findings == [Finding(str(folder / "a.jpg"), why)]
     assert inbox.status() == {"arriving": 0, "refused": 1}
+    assert inbox.staying(10) == [("a.jpg", why)]
 
 
 def test_what_was_refused_is_welcome_once_it_is_plain(folder: Path, inbox: Inbox) -> None:

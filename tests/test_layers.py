@@ -30,7 +30,7 @@ LAYERS = [
     ["disk", "sdnotify", "logs", "metrics", "progress"],
     ["policy", "journal", "report"],
     ["records", "config", "item_id"],
-    ["rules", "yaml_text"],
+    ["rules", "yaml_text", "words"],
     ["errors"],
     [""],  # returnsd/__init__.py
 ]
@@ -39,6 +39,7 @@ VISION = ["decoder", "pool", "wire", "jail", "decode", "extractor", "grids", "fi
 VISION += ["features", "formats", ""]
 
 PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest", "memory", "report"}
+PURE |= {"words"}
 IMPURE = {"asyncio", "ctypes", "fcntl", "glob", "logging", "mmap", "multiprocessing", "os", "random", "secrets"}
 IMPURE |= {"select", "selectors", "shutil", "signal", "socket", "sqlite3", "subprocess", "sys", "syslog"}
 IMPURE |= {"tempfile", "threading", "time", "cv2", "structlog", "tqdm", "watchdog"}

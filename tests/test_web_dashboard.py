@@ -13,6 +13,7 @@ from returnsd.figures import Day
 from returnsd.web import charts, overview
 from returnsd.web.estimates import differ, share_bounds
 from returnsd.web.pulse import Beat
+from returnsd.words import percent, zone
 from tests.tiny import tiny_jpeg
 from tests.web import House, open_house
 
@@ -46,10 +47,28 @@ def test_the_dashboard_tells_today_in_numbers(house: House) -> None:
     text = text_of(house, "/dashboard")
 
     rows = house.installation.rows()
-    for shelf, name in (("archive", "archived"), ("review", "to review"), ("rejected", "rejected")):
+    assert f"Received today: {len(rows)}" in text
+    for shelf, name in (
+        ("archive", "archived by itself"), ("review", "wait for a person"), ("rejected", "rejected by itself"),
+    ):  # fmt: skip
         count = sum(row.shelf == shelf for row in rows)
         assert re.search(rf'<div class="tile {shelf}"><b>{count}</b><span>{name}</span>', text)
-    assert f"<b>{len(rows)}</b><span>received today</span>" in text
+
+
+def test_the_estimate_says_what_it_rests_on_and_its_bounds(house: House) -> None:
+    text = text_of(house, "/dashboard")
+
+    model = house.desk.judge.model
+    chosen = model.bundle.calibration.correct[model.bundle.calibration.confidence >= 0.9]
+    low, high = share_bounds(int(chosen.sum()), len(chosen))
+    assert f"between {percent(low, 1)} and {percent(high, 1)} (95 % sure)" in text
+    assert f"{chosen.sum()} of {len(chosen)} calibration pictures from the threshold on" in text
+
+
+def test_the_zone_of_all_times_is_said_once(house: House) -> None:
+    text = text_of(house, "/dashboard")
+
+    assert text.count(f"Times and days are this machine's: {zone(datetime.now().astimezone())}") == 1
 
 
 def test_the_dashboard_says_what_is_wrong_and_what_to_do(house: House) -> None:
@@ -73,7 +92,7 @@ def test_the_audit_shows_what_was_archived_and_measures_the_model(house: House) 
     assert {item["item_id"] for item in items} == archived
     assert (queue["count"], left["count"]) == (len(archived), len(archived) - 2)
     assert "1 of 2 wrong" in text_of(house, "/dashboard")
-    assert f"between {100 * low:.1f} and {100 * high:.1f} %" in text_of(house, "/dashboard")
+    assert f"between {percent(low, 1)} and {percent(high, 1)}" in text_of(house, "/dashboard")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +117,9 @@ def test_drift_of_confidences_is_told(house: House) -> None:
 
     (notice,) = overview.of_drift(house.desk.judge.model, unsure, np.empty((0, 0), np.float32))
 
-    assert "less sure than in calibration" in notice.text
+    assert re.fullmatch(
+        r"The model is less sure than it was in calibration: \d+ % on average now, \d+ % then", notice.text
+    )
 
 
 def test_drift_of_features_is_told_where_the_card_has_a_reference(house: House) -> None:
@@ -117,12 +138,29 @@ def test_drift_of_features_is_told_where_the_card_has_a_reference(house: House) 
 
 
 def test_a_paused_worker_and_a_full_disk_are_told() -> None:
-    service = {"problem": "disk_full", "last_error": None, "per_second": 0.0}
+    stands_in_the_way = {"what": "no permission to write to paths.queue", "remedy": "returnsd doctor tells who may"}
+    service = {"problem": "eperm", "obstacle": stands_in_the_way, "last_error": None, "staying": []}
     beat = Beat({"running": True, "service": service}, free_bytes=1 << 20, total_bytes=1 << 40)
 
-    texts = [notice.text for notice in overview.of_service(beat)]
+    notices = overview.of_service(beat)
 
-    assert texts == ["Nothing is taken in: disk_full", "The disk has 0.0 GiB left"]
+    assert [notice.text for notice in notices] == [
+        "Nothing is taken in: no permission to write to paths.queue",
+        "The disk has 0.0 GiB left",
+    ]
+    assert notices[0].remedy == "returnsd doctor tells who may"
+
+
+def test_files_that_stay_in_the_inbox_are_told_by_name() -> None:
+    staying = [["link.jpg", "not_a_regular_file"], ["secret.jpg", "no_permission"]]
+    service = {"problem": None, "last_error": None, "staying": staying, "held": {"refused": 1, "no_permission": 3}}
+    beat = Beat({"running": True, "service": service}, free_bytes=1 << 40, total_bytes=1 << 40)
+
+    (notice,) = overview.of_service(beat)
+
+    assert notice.text == (
+        "4 files stay in the inbox: link.jpg (not a regular file), secret.jpg (no permission), and 2 more"
+    )
 
 
 def test_a_model_that_archives_nothing_or_too_badly_is_told(house: House) -> None:
@@ -134,26 +172,34 @@ def test_a_model_that_archives_nothing_or_too_badly_is_told(house: House) -> Non
     (second,) = overview.of_model(model, 0.94, bad)
 
     assert "Nothing is archived" in first.text
-    assert "94% was asked for" in second.text
+    assert "94 % was asked for" in second.text
 
 
 def test_days_without_items_are_shown_too() -> None:
     last = date(2026, 3, 2)
 
-    days = overview.every_day([Day("2026-02-28", archive=3)], last - timedelta(days=3), last)
+    days = overview.every_day([Day("2026-02-28", archived_by_people=3)], last - timedelta(days=3), last)
 
     assert [day.day for day in days] == ["2026-02-27", "2026-02-28", "2026-03-01", "2026-03-02"]
-    assert [day.archive for day in days] == [0, 3, 0, 0]
+    assert [day.archived for day in days] == [0, 3, 0, 0]
 
 
 def test_columns_stand_on_each_other_and_fit_the_drawing() -> None:
-    chart = charts.days([Day("2026-01-01", archive=30, review=15, rejected=5), Day("2026-01-02")])
+    chart = charts.days([Day("2026-01-01", 50, 20, 10, 3, 2, 15), Day("2026-01-02")])
 
     first, second = chart.bars
     assert chart.top == 50
     assert sum(block.height for block in first.blocks) == pytest.approx(charts.HEIGHT)
     assert min(block.y for block in first.blocks) == pytest.approx(0)
     assert second.blocks == []
+    assert [first.label, second.label] == ["01-01", "today"]
+
+
+def test_the_charts_name_today_and_the_end_of_the_scale(house: House) -> None:
+    text = text_of(house, "/dashboard")
+
+    assert re.search(r">today</text>", text)
+    assert re.search(r">100 %</text>", text)
 
 
 # --- the history
@@ -263,7 +309,3 @@ def test_what_pages_are_made_of_may_be_kept_and_changes_its_address(house: House
     assert "immutable" in known.headers["cache-control"]
     assert other.headers["cache-control"] == "no-cache"
     assert known.headers["content-type"] == "text/css; charset=utf-8"
-
-
-def test_today_is_the_local_day(house: House) -> None:
-    assert datetime.now().astimezone().date().isoformat()[5:] in text_of(house, "/dashboard")

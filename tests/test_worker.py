@@ -498,6 +498,9 @@ def test_a_ledger_that_cannot_be_written_pauses_intake(make: Make) -> None:
     here.work()
 
     assert problem == "ledger_failing"
+    assert here.worker.tally.last_error == (
+        "the ledger is in use by another program: wait, or stop what else has it open"
+    )
     assert len(here.rows()) == 1
 
 
@@ -507,12 +510,14 @@ def test_an_inbox_that_is_gone_pauses_intake_until_it_is_back(make: Make) -> Non
     here.paths.inbox.rename(here.paths.inbox.with_name("elsewhere"))
 
     here.step(2)
-    problem = here.worker.intake_problem
+    problem, told = here.worker.intake_problem, here.worker.tally.obstacle
     here.paths.inbox.with_name("elsewhere").rename(here.paths.inbox)
     here.drop("a.jpg", tiny_jpeg("dots", 1))
     here.work()
 
     assert problem == "inbox_missing"
+    assert told is not None and told[0] == "paths.inbox is not there"
+    assert here.worker.tally.obstacle is None
     assert len(here.rows()) == 1
 
 

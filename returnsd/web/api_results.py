@@ -1,7 +1,8 @@
 """/v1/results, /v1/statistics and /v1/model: what came of it all, and by which model."""
 
+from dataclasses import asdict
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
@@ -54,8 +55,8 @@ async def statistics(desk: TheDesk, days: Annotated[int, Query(ge=1, le=366)] = 
     service = beat.service
     document = {
         "since": first,
-        "days": [_day(day) for day in found],
-        "total": _day(total(found)),
+        "days": [asdict(day) for day in found],
+        "total": asdict(total(found)),
         "categories": categories,
         "rejected": reasons,
         "waiting": waiting,
@@ -66,11 +67,6 @@ async def statistics(desk: TheDesk, days: Annotated[int, Query(ge=1, le=366)] = 
         "problem": beat.problem,
     }
     return Statistics.model_validate(document)
-
-
-def _day(day: Any) -> dict[str, object]:
-    names = ("day", "received", "archive", "review", "rejected", "decided")
-    return {name: getattr(day, name) for name in names}
 
 
 @router.get("/model", responses=problems())

@@ -40,20 +40,17 @@ class Chart:
 
 
 def days(found: Sequence[Day]) -> Chart:
-    """Return a column for each day: archived, in review, rejected."""
-    rows = [
-        (day.day[5:], {"archive": day.archive, "review": day.review, "rejected": day.rejected}) for day in found
-    ]
-    titles = [
-        f"{day.day}: {day.received} received, {day.archive} archived, {day.review} to review,"
-        f" {day.rejected} rejected, {day.decided} settled by people"
-        for day in found
-    ]
+    """Return a column for each day: what was received then, by where it is now; the last one is today."""
+    rows, titles = [], []
+    for number, day in enumerate(found):
+        parts = {"archive": day.archived, "review": day.waiting + day.unjudged, "rejected": day.rejected}
+        rows.append(("today" if number == len(found) - 1 else day.day[5:], parts))
+        titles.append(f"{day.day}: {day.sentence()}")
     return _columns(rows, titles)
 
 
 def histogram(bins: Sequence[tuple[int, int]], threshold: float | None) -> Chart:
-    """Return a column for each range of confidence: archived, in review; the mark is the threshold."""
+    """Return a column for each range of confidence: archived, to review; the mark is the threshold."""
     rows, titles = [], []
     for number, (archived, review) in enumerate(bins):
         low, high = 100 * number // len(bins), 100 * (number + 1) // len(bins)

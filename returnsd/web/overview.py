@@ -4,7 +4,7 @@ Gathered from the ledger, the running service and the model's card; pure but for
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from returnsd.figures import Day, Figures, total
+from returnsd.inbox import STAY
+from returnsd.records import printable
 from returnsd.review import Pending
 from returnsd.web.api import AUDITED_DAYS
 from returnsd.web.desk import Desk
 from returnsd.web.estimates import differ, share_bounds
 from returnsd.web.pulse import Beat
+from returnsd.words import moment, percent, times
 from returnsd.worker import Model
 
 BINS = 20
@@ -27,6 +30,7 @@ _ENOUGH = 200
 _MUCH = 0.1
 _LOW_DISK_SHARE, _LOW_DISK_BYTES = 0.05, 1 << 30
 _LONG_WAIT = timedelta(days=2)
+_MOST_NAMED = 5
 _SHIFTED, _SHIFTED_SHARE = 0.75, 0.1
 
 
@@ -44,6 +48,21 @@ class Audited:
     def accuracy(self) -> float | None:
         """The share of those looked at that were right."""
         return None if not self.looked_at else 1 - self.wrong / self.looked_at
+
+
+@dataclass(frozen=True, slots=True)
+class Estimated:
+    """How often the model was right about the calibration pictures that it would archive; bounds 95 % sure."""
+
+    pictures: int
+    right: int
+    low: float
+    high: float
+
+    @property
+    def accuracy(self) -> float | None:
+        """The share of those pictures that it was right about."""
+        return None if not self.pictures else self.right / self.pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +89,8 @@ class Overview:
     reasons: dict[str, int]
     histogram: list[tuple[int, int]]
     archived: int
-    estimated: float | None
+    mean_confidence: float | None
+    estimated: Estimated
     audited: Audited
     model: str
     threshold: float | None
@@ -88,7 +108,7 @@ class Counted:
     reasons: dict[str, int]
     histogram: list[tuple[int, int]]
     archived: int
-    estimated: float | None
+    mean_confidence: float | None
     sample: tuple[int, int, int]
     confidences: NDArray[np.float64]
     vectors: NDArray[np.float32]
@@ -115,7 +135,8 @@ async def gather(desk: Desk, now: datetime) -> Overview:
         *of_drift(model, counted.confidences, counted.vectors),
     ]
     if oldest is not None and now - oldest > _LONG_WAIT:
-        notices.append(Notice(f"{waiting} pictures wait, the oldest since {oldest:%Y-%m-%d}", "review them"))
+        wait = f"{times(waiting, 'picture')} {'waits' if waiting == 1 else 'wait'}"
+        notices.append(Notice(f"{wait}, the oldest since {moment(oldest)}", "review what waits"))
     return Overview(
         today=days[-1],
         days=days,
@@ -129,7 +150,8 @@ async def gather(desk: Desk, now: datetime) -> Overview:
         reasons=counted.reasons,
         histogram=counted.histogram,
         archived=counted.archived,
-        estimated=counted.estimated,
+        mean_confidence=counted.mean_confidence,
+        estimated=estimate(model),
         audited=audited,
         model=model.bundle.id,
         threshold=model.rule.threshold,
@@ -142,7 +164,7 @@ async def gather(desk: Desk, now: datetime) -> Overview:
 def count(figures: Figures, first: date, audit_share: float, model: str) -> Counted:
     """Ask the ledger for everything since a day."""
     day = first.isoformat()
-    archived, estimated = figures.archived_confidence(day)
+    archived, mean_confidence = figures.archived_confidence(day)
     audited_from = (first + timedelta(days=DAYS - AUDITED_DAYS)).isoformat()
     return Counted(
         days=figures.days(day),
@@ -150,11 +172,19 @@ def count(figures: Figures, first: date, audit_share: float, model: str) -> Coun
         reasons=figures.reasons(day),
         histogram=figures.histogram(day, BINS),
         archived=archived,
-        estimated=estimated,
+        mean_confidence=mean_confidence,
         sample=figures.sampled(audited_from, audit_share),
         confidences=figures.recent_confidences(model, _RECENT),
         vectors=figures.recent_vectors(model, _RECENT),
     )
+
+
+def estimate(model: Model) -> Estimated:
+    """Return how right the model was, at the threshold in force, on the pictures that it was calibrated with."""
+    known, threshold = model.bundle.calibration, model.rule.threshold
+    chosen = known.correct[known.confidence >= threshold] if threshold is not None else known.correct[:0]
+    pictures, right = len(chosen), int(chosen.sum())
+    return Estimated(pictures, right, *share_bounds(right, pictures))
 
 
 def every_day(found: list[Day], first: date, last: date) -> list[Day]:
@@ -174,13 +204,26 @@ def of_service(beat: Beat) -> list[Notice]:
     if service is None:
         notices.append(Notice("The worker does not run: nothing new is judged", "start it: returnsd run"))
     elif beat.problem is not None:
-        notices.append(Notice(f"Nothing is taken in: {beat.problem}", "see the log; it resumes by itself"))
-    elif service["last_error"]:
-        notices.append(Notice(str(service["last_error"]), "see the log"))
+        found = service.get("obstacle") or {"what": beat.problem.replace("_", " "), "remedy": "returnsd doctor"}
+        notices.append(Notice(f"Nothing is taken in: {found['what']}", found["remedy"]))
+    elif (service["last_error"] or "").startswith("reload refused"):
+        notices.append(Notice(service["last_error"], "correct it, and reload again; the old one is in force"))
+    if service is not None and service.get("staying"):
+        notices.append(_of_staying(service["staying"], service["held"]))
     if beat.free_bytes < max(_LOW_DISK_BYTES, _LOW_DISK_SHARE * beat.total_bytes):
         free = beat.free_bytes / (1 << 30)
         notices.append(Notice(f"The disk has {free:.1f} GiB left", "free some space, or set keep.archive_days"))
     return notices
+
+
+def _of_staying(named: Sequence[Sequence[str]], held: Mapping[str, int]) -> Notice:
+    """Return which files of the inbox will not be taken in by waiting."""
+    count = max(len(named), sum(held.get(why, 0) for why in STAY))
+    names = [f"{printable(name)} ({why.replace('_', ' ')})" for name, why in named[:_MOST_NAMED]]
+    if count > len(names):
+        names.append(f"and {count - len(names)} more")
+    text = f"{times(count, 'file')} {'stays' if count == 1 else 'stay'} in the inbox: {', '.join(names)}"
+    return Notice(text, "only plain files that we may read are taken in: replace, or remove them")
 
 
 def of_decisions(pending: Sequence[Pending]) -> list[Notice]:
@@ -188,8 +231,8 @@ def of_decisions(pending: Sequence[Pending]) -> list[Notice]:
     counts = Counter(one.obstacle for one in pending if one.obstacle is not None)
     notices = []
     for found, count in counts.items():
-        text = f"{count} decision{'s are' if count > 1 else ' is'} recorded, but {'their' if count > 1 else 'its'}"
-        text += f" file{'s are' if count > 1 else ' is'} not moved yet: {found.what}"
+        are = "is recorded, but its file is" if count == 1 else "are recorded, but their files are"
+        text = f"{times(count, 'decision')} {are} not moved yet: {found.what}"
         notices.append(Notice(text, found.remedy))
     return notices
 
@@ -198,10 +241,11 @@ def of_model(model: Model, target_accuracy: float, audited: Audited) -> list[Not
     """Return where the model does not do what was asked of it."""
     notices = []
     if model.rule.threshold is None:
-        text = f"Nothing is archived without a person: no threshold reaches an accuracy of {target_accuracy:.0%}"
+        reach = percent(target_accuracy)
+        text = f"Nothing is archived without a person: no threshold reaches an accuracy of {reach}"
         notices.append(Notice(text, "lower model.target_accuracy (returnsd model show tells what each costs)"))
     if audited.looked_at and audited.high < target_accuracy:
-        text = f"The audit found at most {audited.high:.1%} right, {target_accuracy:.0%} was asked for"
+        text = f"The audit found at most {percent(audited.high, 1)} right, {percent(target_accuracy)} was asked for"
         notices.append(Notice(text, "raise model.threshold, or train with the decisions (training harvest)"))
     return notices
 
@@ -218,14 +262,15 @@ def of_drift(model: Model, confidences: NDArray[np.float64], vectors: NDArray[np
         apart = differ(confidences, known)
         now, then = float(confidences.mean()), float(known.mean())
         if apart is not None and apart > _MUCH and abs(now - then) > _MUCH / 2:
-            change = "less" if now < then else "more"
-            text = f"The model is {change} sure than in calibration: {now:.0%}, then {then:.0%}"
+            change = "less sure" if now < then else "surer"
+            text = f"The model is {change} than it was in calibration: {percent(now)} on average now,"
+            text += f" {percent(then)} then"
             notices.append(Notice(text, "look at what arrives; train with the decisions (training harvest)"))
     reference = model.bundle.card.get("reference")
     if reference and len(vectors) >= _ENOUGH and vectors.shape[1] == len(reference["mean"]):
         mean, deviation = np.asarray(reference["mean"]), np.maximum(np.asarray(reference["deviation"]), 1e-6)
         shifted = float((np.abs(vectors.mean(axis=0) - mean) / deviation > _SHIFTED).mean())
         if shifted > _SHIFTED_SHARE:
-            text = f"What waits looks unlike the training pictures: {shifted:.0%} of the features have moved"
+            text = f"What waits looks unlike the training pictures: {percent(shifted)} of the features have moved"
             notices.append(Notice(text, "look at what arrives; train with the decisions (training harvest)"))
     return notices

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.responses import HTMLResponse
 from returnsd.records import printable
 from returnsd.web.desk import Desk
 from returnsd.web.security import session_of
+from returnsd.words import moment, percent, zone
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -57,16 +59,10 @@ def _environment() -> jinja2.Environment:
     )
     made.globals["static"] = static_address
     made.filters["printable"] = printable
-    made.filters["percent"] = _percent
-    made.filters["moment"] = lambda time: time.strftime("%Y-%m-%d %H:%M:%S")
+    made.filters["percent"] = percent
+    made.filters["moment"] = moment
+    made.globals["zone"] = lambda: zone(datetime.now().astimezone())
     return made
-
-
-def _percent(share: float | None) -> str:
-    """Return a confidence for people: only what is certain is shown as 100 %."""
-    if share is None:
-        return ""
-    return f"{100 if share >= 1 else min(99, round(100 * share))} %"
 
 
 _TEMPLATES = _environment()

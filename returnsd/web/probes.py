@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 import returnsd
+from returnsd.records import Shelf
 from returnsd.web.access import the_desk
 from returnsd.web.desk import Desk
 from returnsd.web.pulse import Beat
@@ -48,7 +49,7 @@ async def metrics(desk: TheDesk) -> Response:
     beat = await desk.pulse.feel(desk.config)
     waiting = await desk.reading.ask(lambda reading: reading.count())
     lines = [*_installation(beat), *_model(desk), *_process(desk)]
-    lines += _metric("returnsd_review_waiting_items", "gauge", "Items that wait for a person.", {"": waiting})
+    lines += _metric("returnsd_review_waiting_items", "gauge", "Items that wait for a person now.", {"": waiting})
     lines += _metric("returnsd_web_pictures_asked", "gauge", "Pictures under way here.", {"": desk.judge.asked})
     lines += desk.traffic.lines()
     return Response("\n".join(lines) + "\n", media_type=_TEXT)
@@ -56,11 +57,16 @@ async def metrics(desk: TheDesk) -> Response:
 
 def _installation(beat: Beat) -> list[str]:
     found, service = beat.found, beat.service
-    total = found.get("total", {})
-    shelves = {f'shelf="{shelf}"': total.get(shelf, 0) for shelf in ("archive", "review", "rejected")}
-    lines = _metric("returnsd_items_judged_total", "counter", "Items judged, by the shelf of the verdict.", shelves)
-    lines += _metric("returnsd_items_seen_total", "counter", "Items taken in.", {"": total.get("seen", 0)})
-    lines += _metric("returnsd_decisions_total", "counter", "Decisions of people.", {"": total.get("decisions", 0)})
+    total, acts = found.get("total", {}), found.get("acts", {})
+    judged = {f'shelf="{shelf.value}"': acts.get("judged", {}).get(shelf.value, 0) for shelf in Shelf}
+    stands = {f'state="{name}"': count for name, count in total.items() if name not in ("day", "received")}
+    lines = _metric("returnsd_items_seen_total", "counter", "Items taken in.", {"": total.get("received", 0)})
+    text = "How the items taken in stand now; the states add up to returnsd_items_seen_total."
+    lines += _metric("returnsd_standing_items", "gauge", text, stands)
+    text = "Acts of judging, by the shelf of the verdict, whatever people decided after it."
+    lines += _metric("returnsd_items_judged_total", "counter", text, judged)
+    text = "Acts of people: decisions, answers of the audit, taking back; for states see returnsd_standing_items."
+    lines += _metric("returnsd_decisions_total", "counter", text, {"": acts.get("decisions", 0)})
     lines += _metric("returnsd_inbox_files", "gauge", "Files in the inbox.", {"": found["inbox_files"]})
     lines += _metric("returnsd_queue_items", "gauge", "Items taken in and not judged.", {"": found["queued"]})
     lines += _metric("returnsd_worker_up", "gauge", "Whether the worker runs.", {"": int(service is not None)})

@@ -283,14 +283,16 @@ class Decided(BaseModel):
 
 
 class DayDocument(BaseModel):
-    """One local day in numbers."""
+    """What was received on a local day (or on several) and how it stands now: the parts add up to `received`."""
 
-    day: str
-    received: int
-    archive: int
-    review: int
-    rejected: int
-    decided: int
+    day: str = Field(description="YYYY-MM-DD; empty for the sum over days")
+    received: int = Field(description="taken in on that day")
+    archived_by_itself: int = Field(description="without a person; the audit may have corrected the category since")
+    archived_by_people: int = Field(description="was in doubt; a person said what it is")
+    rejected_by_itself: int = Field(description="no usable picture")
+    rejected_by_people: int = Field(description="a person said that it is no product, or must be retaken")
+    waiting: int = Field(description="in doubt, and waits for a person")
+    unjudged: int = Field(description="taken in, not judged yet")
 
 
 class Statistics(BaseModel):
