@@ -50,6 +50,11 @@ class Standing:
         return self.verdict.category if self.decision is None else self.decision.category
 
     @property
+    def reason(self) -> str | None:
+        """Why it lies where it lies: what a person said, else what the model did; None under a person's category."""
+        return self.verdict.reason if self.decision is None else self.decision.reason
+
+    @property
     def shelf(self) -> Shelf:
         """The shelf its file lies on."""
         return self.verdict.shelf if self.decision is None else self.decision.shelf

@@ -323,7 +323,7 @@ def test_an_instance_on_a_full_disk_pauses_says_so_and_goes_on(here: Installatio
     paused = "paused: disk_full"
     here.wait_for(f"systemctl show -p StatusText returnsd@small | grep -q '{paused}'")
 
-    assert "PAUSED: disk_full" in here.run("returnsd status --config /etc/returnsd/small.yaml")
+    assert "PAUSED: the disk of " in here.run("returnsd status --config /etc/returnsd/small.yaml")
     assert here.shown("returnsd@small", "NRestarts") == "0"
     (event,) = here.entries("-u returnsd@small", "EVENT=intake_paused")
     assert (event["REASON"], event["PRIORITY"]) == ("disk_full", "3")

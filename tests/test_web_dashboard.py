@@ -216,6 +216,18 @@ def test_the_history_finds_by_name_shelf_and_category(house: House) -> None:
     assert "Nothing was found." in nothing
 
 
+def test_the_history_tells_why_a_person_rejected_and_who(house: House) -> None:
+    row = next(row for row in house.installation.rows() if row.shelf == "review")
+    house.client.post("/v1/decisions", json={"item_ids": [row.item_id], "reject": "retake"})
+
+    text = text_of(house, "/history", text=row.item_id)
+    house.client.post("/v1/decisions/withdrawals", json={"item_ids": [row.item_id]})
+
+    assert re.search(r'<span class="found-what">retake</span>', text)
+    assert "below threshold" not in text
+    assert "someone at the page" in text
+
+
 def test_the_history_goes_on_with_older_ones(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("returnsd.web.looking._ON_A_PAGE", 5)
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from returnsd.errors import AlreadyDecided, DecisionError
 from returnsd.review import Pending
 from returnsd.web.api import AUDITED_DAYS, BODY, TheDesk, first_day, problems
-from returnsd.web.deciding import Outcome, Refused
+from returnsd.web.deciding import NAMELESS, Outcome, Refused
 from returnsd.web.documents import decision_document, waiting_sections
 from returnsd.web.problems import Problem, Unacceptable
 from returnsd.web.schemas import (
@@ -86,7 +86,7 @@ async def decide(asked: Decide, desk: TheDesk) -> Decided:
                 asked.item_ids,
                 asked.category,
                 reason=asked.reject,
-                by=asked.by.strip() or "page",
+                by=asked.by.strip() or NAMELESS,
                 decided_at=now,
                 categories=categories,
             )
@@ -105,7 +105,7 @@ async def withdraw(asked: Withdraw, desk: TheDesk) -> Decided:
     now = datetime.now().astimezone()
     outcome = await desk.deciding.ask(
         lambda deciding: deciding.withdraw(
-            asked.item_ids, by=asked.by.strip() or "page", withdrawn_at=now, made_at=asked.decided_at
+            asked.item_ids, by=asked.by.strip() or NAMELESS, withdrawn_at=now, made_at=asked.decided_at
         )
     )
     return _decided(outcome)

@@ -19,6 +19,9 @@ from returnsd.review import Pending
 from returnsd.spool import Spool
 from returnsd.web.folders import Folders
 
+NAMELESS = "page"
+"""Who decided, in the ledger and the results, where a person at the page or a program gave no name."""
+
 _LONGEST_PAUSE = 60
 """How many rounds of `tend` a decision that cannot be carried out waits for the next try, at most."""
 
