@@ -50,6 +50,7 @@ def visit(browser: Any) -> Iterator[Open]:
         house: House, path: str = "/", *, wait_for: str = ".card", faults_allowed: bool = False, **how: Any
     ) -> Any:
         context = browser.new_context(**({"viewport": {"width": 1280, "height": 800}} | how))
+        context.set_default_timeout(10_000)
         contexts.append(context)
         page = context.new_page()
         address = str(house.client.base_url)
@@ -217,6 +218,41 @@ def test_a_skipped_picture_waits_for_everyone_else_and_can_be_shown_again(house:
     assert still_waits == 1
 
 
+def test_a_skip_is_told_and_brought_back_before_older_decisions(house: House, visit: Open) -> None:
+    house.receive("stripes", 1, 2, 3)
+    page = visit(house)
+    alone(page)
+    decided = here(page)
+    page.keyboard.press("1")
+    settled(page)
+    skipped = here(page)
+
+    page.keyboard.press("-")
+    told = page.inner_text("#toast")
+    page.keyboard.press("Backspace")
+    settled(page)
+
+    assert told.startswith("Skipped; Backspace brings it back")
+    assert here(page) == skipped
+    assert by_id(house, decided)["state"] == "decided"
+
+
+def test_when_all_is_skipped_the_page_says_so_and_offers_them_again(house: House, visit: Open) -> None:
+    house.receive("stripes", 1, 2)
+    page = visit(house)
+
+    page.keyboard.press("Control+a")
+    page.keyboard.press("-")
+    page.wait_for_selector("#done:visible")
+    told = page.inner_text("#done")
+    page.click("text=Show them again")
+    page.wait_for_selector(".card")
+
+    assert "You skipped 2 pictures" in told
+    assert "Nothing waits" not in told
+    assert len(cards(page)) == 2
+
+
 def test_the_last_ten_decisions_can_be_undone(house: House, visit: Open) -> None:
     house.receive("stripes", *range(12))
     page = visit(house)
@@ -235,6 +271,106 @@ def test_the_last_ten_decisions_can_be_undone(house: House, visit: Open) -> None
     assert by_id(house, decided[0])["state"] == "decided"
     assert {by_id(house, item_id)["state"] for item_id in decided[1:]} == {"judged"}
     assert page.is_disabled("#undo")
+
+
+# --- the keys
+
+
+@pytest.mark.parametrize("key", ["1", "0", ".", "-", "Backspace"])
+def test_a_key_that_is_held_down_acts_once(key: str, house: House, visit: Open) -> None:
+    house.receive("stripes", *range(8))
+    page = visit(house)
+    alone(page)
+    for _ in range(3):
+        page.keyboard.press("1")
+    settled(page)
+
+    for _ in range(6):
+        page.keyboard.down(key)  # from the second time on, it says that it repeats
+    page.keyboard.up(key)
+    settled(page)
+
+    assert len(cards(page)) == (6 if key == "Backspace" else 4)
+
+
+def test_arrows_may_be_held_down(house: House, visit: Open) -> None:
+    house.receive("stripes", *range(4))
+    page = visit(house)
+    alone(page)
+
+    for _ in range(3):
+        page.keyboard.down("ArrowRight")
+
+    assert here(page) == cards(page)[3]
+
+
+@pytest.mark.parametrize("leave", ["Enter", "Escape"])
+def test_the_name_field_gives_the_keys_back(leave: str, house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house)
+
+    page.focus("#by")
+    page.keyboard.type("Anna")
+    page.keyboard.press(leave)
+    page.keyboard.press("1")
+    settled(page)
+
+    assert page.input_value("#by") == "Anna"
+    assert by_id(house, item_id)["item"]["decision"]["decided_by"] == "Anna"
+
+
+def test_another_order_or_choice_gives_the_keys_back(house: House, visit: Open) -> None:
+    first, second, third = house.receive("stripes", 1, 2, 3)
+    page = visit(house)
+
+    page.uncheck("#together")
+    page.keyboard.press("1")
+    page.focus("#order")
+    page.select_option("#order", "oldest")
+    page.wait_for_function("() => document.activeElement.matches('.card')")
+    page.keyboard.press("1")
+    page.focus("#order")
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    settled(page)
+
+    assert {by_id(house, item_id)["state"] for item_id in (first, second, third)} == {"decided"}
+
+
+def test_a_number_without_a_category_and_letters_without_one_are_told(house: House, visit: Open) -> None:
+    house.receive("stripes", 1)
+    page = visit(house)
+
+    page.keyboard.press("9")
+    number = page.inner_text("#toast")
+    page.keyboard.type("qqq")
+    letters = page.inner_text("#no-match")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+
+    assert number.startswith("There is no category 9 here")
+    assert letters == "No category like “qqq”"
+    assert not page.is_visible("#no-match")
+    assert len(cards(page)) == 1
+
+
+def test_a_newcomer_is_told_the_keys_and_a_question_mark_tells_them_all(house: House, visit: Open) -> None:
+    house.receive("stripes", 1)
+    page = visit(house)
+
+    hint = page.inner_text("#hint")
+    page.keyboard.press("?")
+    keys = page.inner_text("#help")
+    page.keyboard.press("1")
+    page.keyboard.press("Escape")
+    page.click("#hint button")
+    page.reload()
+    page.wait_for_selector(".card")
+
+    assert hint.startswith("Press the number of the right category")
+    assert "Backspace" in keys
+    assert len(cards(page)) == 1
+    assert not page.is_visible("#hint")
 
 
 # --- selecting
@@ -305,6 +441,33 @@ def test_one_picture_of_a_group_is_taken_out_by_a_click(house: House, visit: Ope
     assert {by_id(house, item_id)["state"] for item_id in group - {odd}} == {"decided"}
 
 
+def test_escape_forgets_where_an_earlier_range_began(house: House, visit: Open) -> None:
+    house.receive("stripes", *range(8))
+    page = visit(house)
+    alone(page)
+    ids = cards(page)
+
+    page.click(f"#i{ids[0]}")
+    page.click(f"#i{ids[3]}", modifiers=["Shift"])
+    page.keyboard.press("Escape")
+    page.keyboard.press("Shift+ArrowRight")
+
+    assert chosen(page) == {ids[3], ids[4]}
+
+
+def test_the_large_picture_is_one_of_those_that_are_decided(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+    odd = here(page)
+
+    page.keyboard.press("Space")
+    shown = page.get_attribute("#big-image", "src")
+
+    assert odd not in shown
+    assert any(item_id in shown for item_id in group - {odd})
+    assert page.inner_text("#what") == "What are these 5?"
+
+
 # --- looking closely
 
 
@@ -325,6 +488,104 @@ def test_enter_zooms_and_a_key_decides_there_too(house: House, visit: Open) -> N
     assert first not in then
     assert by_id(house, first)["state"] == "decided"
     assert not page.is_visible("#zoom")
+
+
+@pytest.mark.parametrize(("key", "state"), [(".", "rejected"), ("0", "rejected"), ("1", "archive")])
+def test_zoomed_a_key_decides_the_shown_picture_alone(key: str, state: str, house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+    first = here(page)
+
+    page.keyboard.press("Enter")
+    page.keyboard.press(key)
+    settled(page)
+
+    assert by_id(house, first)["item"]["shelf"] == state
+    assert {by_id(house, item_id)["state"] for item_id in group - {first}} == {"judged"}
+    shown = page.get_attribute("#zoom-image", "src")
+    assert any(item_id in shown for item_id in group - {first})
+    assert chosen(page) == group - {first}
+
+
+def test_zoomed_a_picture_taken_out_of_the_selection_is_the_one_that_is_decided(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+    odd = here(page)
+
+    page.keyboard.press("Space")
+    page.keyboard.press("Enter")
+    shown = page.get_attribute("#zoom-image", "src")
+    page.keyboard.press(".")
+    settled(page)
+
+    assert odd in shown
+    assert by_id(house, odd)["item"]["shelf"] == "rejected"
+    assert {by_id(house, item_id)["state"] for item_id in group - {odd}} == {"judged"}
+
+
+def test_zoomed_the_end_of_the_group_leads_back_to_the_page(house: House, visit: Open) -> None:
+    house.receive_alike(4)
+    page = visit(house)
+    group = chosen(page)
+
+    page.keyboard.press("Enter")
+    for _ in group:
+        page.keyboard.press("1")
+    settled(page)
+
+    assert {by_id(house, item_id)["state"] for item_id in group} == {"decided"}
+    assert not page.is_visible("#zoom")
+    assert here(page) in cards(page)
+
+
+def test_zoomed_there_is_all_that_there_is_beside_the_grid(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+    first = here(page)
+
+    page.keyboard.press("Enter")
+    for name in ("Not a product", "Retake", "Skip", "Undo"):
+        assert page.locator(f"#zoom button:has-text('{name}')").is_visible()
+    page.keyboard.type("noi")
+    page.keyboard.press("Escape")
+    still_open = page.is_visible("#zoom")
+    page.keyboard.type("noi")
+    page.keyboard.press("Enter")
+    settled(page)
+    decided = by_id(house, first)["item"]["category"]
+    page.click("#zoom #toast button")
+    settled(page)
+
+    assert still_open
+    assert decided == "noise"
+    assert {by_id(house, item_id)["state"] for item_id in group} == {"judged"}
+    assert first in page.get_attribute("#zoom-image", "src")
+
+
+def test_enter_closes_what_enter_opened(house: House, visit: Open) -> None:
+    house.receive_alike(4)
+    page = visit(house)
+    before = cards(page)
+
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    settled(page)
+
+    assert not page.is_visible("#zoom")
+    assert cards(page) == before
+
+
+def test_the_full_size_stays_while_the_page_looks_for_news(house: House, visit: Open) -> None:
+    house.receive("stripes", 1)
+    page = visit(house)
+
+    page.keyboard.press("Enter")
+    page.click("#zoom-image")
+    with page.expect_response("**/v1/review/looks"):
+        pass
+    page.wait_for_timeout(100)
+
+    assert page.is_visible(".zoom-stage.full")
 
 
 # --- two people
@@ -388,7 +649,8 @@ def test_every_control_has_a_name_and_every_picture_says_what_it_is(house: House
     )
 
     assert nameless == []
-    assert page.get_by_role("listbox", name="Pictures that wait").is_visible()
+    assert page.get_by_role("listbox", name=page.inner_text(".group h3")).is_visible()
+    assert page.locator("[role=listbox]:has(h3, button:not([aria-hidden]))").count() == 0
     label = page.locator(".card").first.get_attribute("aria-label")
     assert re.fullmatch(r"photo-stripes-\d\.jpg: probably stripes, \d+ % sure", label)
 

@@ -2,21 +2,38 @@
 // keeps itself up to date. Whatever a person decides is shown as done at once; if it was not taken, it comes back.
 
 const $ = (id) => document.getElementById(id);
-const KEPT_UNDOS = 10, LOAD = 200, REFILL_BELOW = 80, LOOK_MS = 3000, TOAST_MS = 7000, AHEAD = 6, MOST_KEYS = 9;
+const KEPT_UNDOS = 10, LOOK_MS = 3000, LOST_LOOK_MS = 1500, ANSWER_MS = 20_000, TOAST_MS = 7000, AHEAD = 6, MOST_KEYS = 9;
+const LOAD = 200, MOST_SHOWN = 1000, REFILL_BELOW = 80, MOST_AT_ONCE = 500, MOST_TOLD = 200;
+const MOVES = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"]);
 
 const store = {
   get(key, otherwise = "") { try { return localStorage.getItem(key) ?? otherwise; } catch { return otherwise; } },
   set(key, value) { try { localStorage.setItem(key, value); } catch { /* private windows may forbid it */ } },
 };
 
+class NoAnswer extends Error {
+  constructor() { super("the service does not answer"); }
+}
+
+// Return what the service says; NoAnswer if it says nothing, or if something in between answers for it.
 async function ask(address, body) {
   const options = body === undefined ? {} : {
-    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), keepalive: true,
   };
-  const answer = await fetch(address, options);
+  let answer, document;
+  try {
+    answer = await fetch(address, { ...options, signal: AbortSignal.timeout(ANSWER_MS) });
+    document = await answer.json();
+  } catch { throw new NoAnswer(); }
   if (answer.status === 401) { location.href = "/login?next=" + encodeURIComponent(location.pathname); }
-  const document = await answer.json();
+  if (!answer.ok && !document.title) { throw new NoAnswer(); }
   return { ok: answer.ok, status: answer.status, document };
+}
+
+// What a problem document says, for people.
+function inWords({ title, detail }) {
+  const text = detail ? `${title}: ${detail}` : title;
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function element(tag, properties = {}, ...children) {
@@ -42,7 +59,8 @@ function drawing(...paths) {
 
 const percent = (share) => share === null || share === undefined ? "" : `${share < 1 ? Math.min(99, Math.round(share * 100)) : 100} %`;
 const preview = (id, px) => `/v1/items/${id}/preview?px=${px}`;
-const when = (text) => new Date(text).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+// the service's own time, as all pages show it: what stands before the offset
+const when = (text) => text.slice(0, 19).replace("T", " ");
 const pictures = (count) => count === 1 ? "1 picture" : `${count} pictures`;
 
 // --- review
@@ -53,59 +71,89 @@ class Review {
     this.cards = new Map();      // item id -> {item, card, section}
     this.chosen = new Set();     // selected item ids
     this.auto = null;            // the section that was selected by itself
-    this.here = null;            // the item in the panel
+    this.quiet = null;           // the section that is not to be selected by itself
+    this.here = null;            // the item where the keys are
     this.anchor = null;          // where a range begins
     this.skipped = new Set();
     this.leaving = new Set();    // decided here, perhaps not yet recorded
+    this.left = new Set();       // recorded since the last loading began
     this.done = [];              // what can be undone, newest last
     this.sending = Promise.resolve();
+    this.lost = false;           // the service does not answer
+    this.waiters = [];           // what goes on when it answers again
+    this.known = false;          // what waits was loaded
     this.version = 0;
     this.count = 0;
     this.others = {};
     this.client = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
     this.grid = $("grid");
     this.together = $("together");
+    this.hands = $("hands");
     this.listen();
-    this.load(true).then(() => this.focus(this.first(), { take: true }));
+    this.begin();
     this.looking();
   }
 
   by() { return $("by").value.trim(); }
   order() { return $("order")?.value ?? "alike"; }
+  zooms() { return $("zoom").open; }
 
   // --- loading and drawing
 
+  async begin() {
+    await this.load(true);
+    if (!this.here) { this.focus(this.first(), { take: document.activeElement === document.body }); }
+  }
+
   async load(anew = false) {
-    if (this.loading) { return; }
+    if (this.loading && !anew) { return; }
+    const turn = this.turn = (this.turn ?? 0) + 1;
     this.loading = true;
+    this.left.clear();
     try {
       const leave = [...this.skipped, ...this.leaving].slice(-400).map((id) => `&skip=${id}`).join("");
-      const { ok, document } = await ask(`${this.setup.queue}?order=${this.order()}&limit=${LOAD}${leave}`);
-      if (!ok) { throw new Error(document.detail); }
-      this.trouble("");
+      const limit = Math.min(MOST_SHOWN, LOAD + (anew ? 0 : this.cards.size));
+      const { ok, document: found } = await ask(`${this.setup.queue}?order=${this.order()}&limit=${limit}${leave}`);
+      if (turn !== this.turn) { return; }
+      if (!ok) { this.trouble(`${inWords(found)}. Trying again…`); return; }
+      this.found();
       if (anew) { this.clear(); }
-      for (const section of document.sections) { this.admit(section); }
-      this.version = document.version;
-      this.count = document.count;
-    } catch {
-      this.trouble("The service does not answer. Trying again…");
+      for (const section of found.sections) { this.admit(section); }
+      this.version = found.version;
+      this.count = found.count;
+      this.known = true;
+    } catch (error) {
+      if (turn === this.turn) { this.lose(error); }
     } finally {
-      this.loading = false;
-      this.grid.setAttribute("aria-busy", "false");
-      this.tell();
+      if (turn === this.turn) {
+        this.loading = false;
+        this.grid.setAttribute("aria-busy", "false");
+        this.tell();
+      }
     }
+  }
+
+  // load more when few are left behind the place where one is or looks
+  async refill() {
+    const more = this.count > this.cards.size + this.skipped.size + this.leaving.size && this.cards.size < MOST_SHOWN;
+    if (!more || this.loading || this.lost) { return; }
+    const tray = $("tray"), below = tray.scrollHeight - tray.scrollTop - tray.clientHeight;
+    const ids = this.ids(), behind = ids.length - ids.indexOf(this.here);
+    if (behind > REFILL_BELOW && below > 2 * tray.clientHeight) { return; }
+    await this.load();
+    if (!this.here) { this.focus(this.first(), { take: document.activeElement === document.body }); }
   }
 
   clear() {
     this.grid.replaceChildren();
     this.cards.clear();
     this.chosen.clear();
-    this.auto = null;
+    this.auto = this.quiet = this.here = null;
   }
 
   admit(section) {
-    const fresh = section.items.filter((item) =>
-      !this.cards.has(item.item_id) && !this.leaving.has(item.item_id) && !this.skipped.has(item.item_id));
+    const fresh = section.items.filter(({ item_id: id }) =>
+      !this.cards.has(id) && !this.leaving.has(id) && !this.left.has(id) && !this.skipped.has(id));
     if (!fresh.length) { return; }
     const known = section.items.map((item) => this.cards.get(item.item_id)).find(Boolean);
     const group = known ? known.section : this.drawSection(section);
@@ -121,9 +169,10 @@ class Review {
     const id = `s${this.sections = (this.sections ?? 0) + 1}`;
     const head = element("div", { className: "group-head" },
       element("h3", { id }), element("span"), element("button", { type: "button", className: "quiet", tabIndex: -1 }));
-    const group = element("div", { className: section.alike ? "group alike" : "group", role: "group" },
-      head, element("div", { className: "cards" }));
-    group.setAttribute("role", "group");
+    const list = element("div", { className: "cards" });
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-multiselectable", "true");
+    const group = element("section", { className: section.alike ? "group alike" : "group" }, head, list);
     group.setAttribute("aria-labelledby", id);
     group.alike = section.alike;
     group.category = section.category;
@@ -139,14 +188,15 @@ class Review {
     if (group.alike && count > 1) {
       name.textContent = `${count} alike`;
       about.textContent = probably;
-      all.textContent = "Select all";
     } else {
       group.classList.remove("alike");
-      name.textContent = group.title || (group.category && !group.alike ? group.category : this.orderName(group));
+      name.textContent = group.named || (group.category && !group.alike ? group.category : this.orderName(group));
       about.textContent = group.alike ? "" : pictures(count);
-      all.textContent = count > 1 ? "Select all" : "";
     }
+    all.textContent = "Select all";
     all.hidden = count < 2;
+    all.setAttribute("aria-label", `Select all ${count}: ${group.category ?? name.textContent}`);
+    group.querySelector(".cards").setAttribute("aria-label", [name.textContent, about.textContent].filter(Boolean).join(", "));
   }
 
   orderName(group) {
@@ -155,9 +205,8 @@ class Review {
   }
 
   drawCard(item) {
-    const image = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false, src: preview(item.item_id, 320) });
-    const shot = element("div", { className: "shot" }, image);
-    image.addEventListener("error", () => shot.replaceChildren(element("p", { className: "broken", textContent: "no preview" })));
+    const shot = element("div", { className: "shot" });
+    this.drawShot(shot, item);
     const tick = element("span", { className: "tick" }, drawing("m5 12.5 4.5 4.5L19 7.5"));
     const loupe = element("button", { type: "button", className: "loupe", tabIndex: -1, title: "Zoom" },
       drawing("M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.5 20 20"));
@@ -177,15 +226,34 @@ class Review {
     return card;
   }
 
+  drawShot(shot, item) {
+    const image = element("img", { alt: "", loading: "lazy", decoding: "async", draggable: false, src: preview(item.item_id, 320) });
+    image.addEventListener("error", () => shot.replaceChildren(element("p", { className: "broken", textContent: "no preview" })));
+    shot.replaceChildren(image);
+  }
+
+  redrawBroken() {
+    for (const { card, item } of this.cards.values()) {
+      if (card.querySelector(".broken")) { this.drawShot(card.querySelector(".shot"), item); }
+    }
+    for (const image of [$("big-image"), $("zoom-image")]) {
+      if (image.getAttribute("src") && image.complete && !image.naturalWidth) { image.src = image.getAttribute("src"); }
+    }
+  }
+
   tell() {
-    const left = this.cards.size;
-    const beyond = Math.max(left, this.count - this.leaving.size);
-    $("count").textContent = beyond;
+    const left = this.cards.size, skipped = this.skipped.size, waiting = Math.max(left, this.count - this.leaving.size);
+    $("count").textContent = waiting;
+    $("shown").textContent = !left ? "" : waiting - skipped > left ? `first ${left} shown` : skipped ? `${skipped} skipped` : "";
     const badge = $("nav-waiting");
-    if (badge && this.setup.mode === "review") { badge.textContent = beyond; badge.hidden = !beyond; }
-    $("done").hidden = left > 0;
-    $("panel").hidden = left === 0 && !this.done.length;
-    $("skipped-note").hidden = !this.skipped.size;
+    if (badge && this.setup.mode === "review") { badge.textContent = waiting; badge.hidden = !waiting; }
+    $("done").hidden = left > 0 || !this.known || Boolean(this.loading);
+    $("done-all").hidden = skipped > 0;
+    $("done-skipped").hidden = !skipped;
+    $("skipped-count").textContent = `You skipped ${pictures(skipped)}`;
+    $("unskip").textContent = skipped === 1 ? "Show it again" : "Show them again";
+    $("done-undo").hidden = !this.done.length;
+    $("panel").hidden = left === 0;
     if (left === 0) { this.here = null; }
     this.panel();
   }
@@ -194,19 +262,23 @@ class Review {
 
   ids() { return [...this.grid.querySelectorAll(".card")].map((card) => card.dataset.item); }
   first() { return this.grid.querySelector(".card")?.dataset.item ?? null; }
+  members(section) { return [...section.querySelectorAll(".card")].map((card) => card.dataset.item); }
 
   focus(id, { take = false, keep = false } = {}) {
     if (!id || !this.cards.has(id)) { this.tell(); return; }
-    if (this.here && this.cards.has(this.here)) { this.cards.get(this.here).card.classList.remove("here"); this.cards.get(this.here).card.tabIndex = -1; }
+    const before = this.cards.get(this.here)?.card;
+    before?.classList.remove("here");
+    if (before) { before.tabIndex = -1; }
     const { card, section } = this.cards.get(id);
     this.here = id;
     card.classList.add("here");
     card.tabIndex = 0;
-    if (take) { card.focus({ preventScroll: true }); }
+    if (this.zooms()) { keep = true; } else if (take) { card.focus({ preventScroll: true }); }
     card.scrollIntoView({ block: "nearest" });
     if (!keep) { this.anchor = id; this.selectTogether(section); }
     this.panel();
     this.prefetch();
+    this.refill();
   }
 
   selectTogether(section) {
@@ -221,8 +293,6 @@ class Review {
       section.classList.add("chosen");
     }
   }
-
-  members(section) { return [...section.querySelectorAll(".card")].map((card) => card.dataset.item); }
 
   choose(ids, chosen) {
     for (const id of ids) {
@@ -265,9 +335,10 @@ class Review {
   }
 
   chooseNone() {
-    if (this.here) { this.quiet = this.cards.get(this.here)?.section; }
+    this.quiet = this.cards.get(this.here)?.section ?? this.quiet;
     this.choose([...this.chosen], false);
     this.auto = null;
+    this.anchor = this.here;
     this.panel();
   }
 
@@ -275,9 +346,9 @@ class Review {
     const ids = this.ids();
     let at = ids.indexOf(this.here);
     if (at < 0) { this.focus(ids[0], { take: true }); return; }
-    if (key === "ArrowLeft") { at -= 1; } else if (key === "ArrowRight") { at += 1; } else if (key === "Home") { at = 0; } else if (key === "End") { at = ids.length - 1; } else { at = this.vertical(ids, at, key === "ArrowDown" ? 1 : -1); }
+    if (key === "Home") { at = 0; } else if (key === "End") { at = ids.length - 1; } else if (key === "ArrowLeft") { at -= 1; } else if (key === "ArrowRight") { at += 1; } else if (this.zooms()) { at += key === "ArrowDown" ? 1 : -1; } else { at = this.vertical(ids, at, key === "ArrowDown" ? 1 : -1); }
     if (at < 0 || at >= ids.length) { return; }
-    extend ? this.range(ids[at]) : this.focus(ids[at], { take: true });
+    extend && !this.zooms() ? this.range(ids[at]) : this.focus(ids[at], { take: true });
   }
 
   vertical(ids, at, step) {
@@ -294,9 +365,20 @@ class Review {
     return best;
   }
 
-  // --- the panel
+  // --- what is about to be decided: the selected pictures, or the one where the keys are; zoomed, the shown one alone
 
-  targets() { return this.chosen.size ? [...this.chosen].filter((id) => this.cards.has(id)) : this.here ? [this.here] : []; }
+  targets() {
+    if (this.chosen.size && !this.zooms()) { return [...this.chosen].filter((id) => this.cards.has(id)); }
+    return this.here ? [this.here] : [];
+  }
+
+  // the picture in the panel: where the keys are, or else the nearest one that is about to be decided
+  shown(targets) {
+    const about = new Set(targets);
+    if (about.has(this.here)) { return this.here; }
+    const ids = this.ids(), at = ids.indexOf(this.here);
+    return ids.slice(at + 1).find((id) => about.has(id)) ?? ids.slice(0, Math.max(0, at)).reverse().find((id) => about.has(id)) ?? null;
+  }
 
   likely() {
     // what most of the pictures have high on their certified lists comes first
@@ -308,29 +390,44 @@ class Review {
   }
 
   panel() {
-    const entry = this.here ? this.cards.get(this.here) : null;
-    const targets = this.targets(), many = targets.length > 1;
+    const targets = this.targets(), many = targets.length > 1, entry = this.cards.get(this.shown(targets));
     for (const id of ["not-product", "retake", "skip"]) { $(id).disabled = !targets.length; }
     $("undo").disabled = !this.done.length;
-    $("choices").replaceChildren();
     $("big").hidden = !entry;
-    if (!entry) { $("says").textContent = ""; $("about").textContent = ""; $("what").textContent = ""; return; }
+    if (!entry) {
+      for (const id of ["says", "about", "what"]) { $(id).textContent = ""; }
+      this.drawChoices([], null);
+      if (this.zooms()) { this.unzoom(); }
+      return;
+    }
     const item = entry.item;
-    this.show($("big-image"), item, 800);
-    $("says").replaceChildren("Looks like ", element("b", { textContent: item.category ?? "nothing known" }), item.confidence === null ? "" : `, ${percent(item.confidence)} sure`);
+    if (this.zooms()) { this.drawZoom(item); } else { this.show($("big-image"), item, 800); }
+    $("big").classList.toggle("many", many);
+    $("big-of").textContent = many ? `1 of ${targets.length}` : "";
+    $("says").replaceChildren(...this.opinion(item));
     const about = [item.file_name, item.return_id && `return ${item.return_id}`, when(item.received_at)].filter(Boolean).join(" · ");
     $("about").replaceChildren(about);
     if (item.duplicate_of) { $("about").append(element("span", { className: "dup", textContent: " · seen before" })); }
     if (this.others[item.item_id]) { $("about").append(element("span", { className: "dup", textContent: ` · ${this.others[item.item_id]} looks at it too` })); }
     $("what").textContent = many ? `What are these ${targets.length}?` : "What is it?";
-    this.drawChoices($("choices"), item, many);
-    if ($("zoom").open) { this.zoomed(); }
+    $("what").classList.toggle("many", many);
+    this.drawChoices(this.likely(), many ? null : item);
   }
 
-  drawChoices(place, item, many) {
-    place.replaceChildren(...this.likely().map((category, index) => {
-      const button = element("button", { type: "button" }, element("kbd", { textContent: index + 1 }), category);
-      if (!many && category === item.category) { button.append(element("span", { textContent: percent(item.confidence) })); }
+  opinion(item) {
+    const sure = item.confidence === null ? "" : element("span", { className: "nowrap", textContent: `${percent(item.confidence)} sure` });
+    return ["Looks like ", element("b", { textContent: item.category ?? "nothing known" }), sure && ", ", sure];
+  }
+
+  // the same buttons stay while they say the same, so that a finger or the focus on one is not lost
+  drawChoices(categories, one) {
+    const rows = categories.map((category) => [category, one && category === one.category ? percent(one.confidence) : ""]);
+    const drawn = JSON.stringify(rows);
+    if (this.drawnChoices === drawn) { return; }
+    this.drawnChoices = drawn;
+    $("choices").replaceChildren(...rows.map(([category, sure], index) => {
+      const button = element("button", { type: "button" }, element("kbd", { textContent: index + 1 }), element("span", { className: "category", textContent: category }));
+      if (sure) { button.append(element("span", { className: "sure", textContent: sure })); }
       button.addEventListener("click", () => this.decide({ category }));
       return button;
     }));
@@ -338,15 +435,16 @@ class Review {
 
   show(image, item, px) {
     const wanted = preview(item.item_id, px);
-    if (image.getAttribute("src") === wanted) { return; }
+    if (image.getAttribute("src") === wanted) { return false; }
     image.src = wanted;
     image.alt = `${item.file_name}, probably ${item.category ?? "unknown"}`;
+    return true;
   }
 
   prefetch() {
-    const ids = this.ids(), leaving = new Set(this.targets());
+    const ids = this.ids(), leaving = new Set(this.targets()), px = this.zooms() ? 1600 : 800;
     const next = ids.slice(ids.indexOf(this.here) + 1).filter((id) => !leaving.has(id)).slice(0, AHEAD);
-    this.ahead = next.map((id) => { const image = new Image(); image.src = preview(id, 800); return image; });
+    this.ahead = next.map((id) => { const image = new Image(); image.src = preview(id, px); return image; });
   }
 
   // --- deciding
@@ -355,7 +453,13 @@ class Review {
     // take cards away, remembering where they were; then go to the next one (grab: with the keyboard's focus)
     const order = this.ids(), gone = new Set(ids);
     const last = Math.max(...ids.map((id) => order.indexOf(id)));
-    const next = order.slice(last + 1).find((id) => !gone.has(id)) ?? order.slice(0, last).reverse().find((id) => !gone.has(id));
+    const nextOf = (may) => order.slice(last + 1).find((id) => !gone.has(id) && may(id)) ?? order.slice(0, last).reverse().find((id) => !gone.has(id) && may(id));
+    if (this.zooms() && gone.has(this.here)) { // zoom goes through the group; at its end, back to the page
+      const { section } = this.cards.get(this.here);
+      const next = nextOf((id) => this.cards.get(id).section === section);
+      if (next) { this.focus(next); $("stage").focus(); } else { this.unzoom(); }
+    }
+    const next = nextOf(() => true);
     const taken = ids.map((id) => {
       const entry = this.cards.get(id);
       entry.before = order.slice(order.indexOf(id) + 1).find((later) => !gone.has(later) && this.cards.get(later).section === entry.section) ?? null;
@@ -370,14 +474,14 @@ class Review {
     for (const section of new Set(taken.map((entry) => entry.section))) {
       section.querySelector(".card") ? this.head(section) : section.remove();
     }
-    if (ids.includes(this.here) || this.here === null) { this.here = null; this.auto = this.chosen.size ? this.auto : null; }
+    if (gone.has(this.here) || this.here === null) { this.here = null; this.auto = this.chosen.size ? this.auto : null; }
     const stay = this.here ?? next ?? null;
     this.tell();
-    this.focus(stay, { take: grab && !$("zoom").open });
+    this.focus(stay, { take: grab });
     return taken;
   }
 
-  putBack(taken, title = "") {
+  putBack(taken, named = "") {
     let group = null;
     for (const entry of [...taken].reverse()) {
       const { item } = entry;
@@ -385,7 +489,7 @@ class Review {
       let section = entry.section;
       if (!section.isConnected) {
         group ??= this.drawSection({ alike: taken.length > 1, category: item.category }, true);
-        group.title = title;
+        group.named = named;
         section = group;
       }
       const before = entry.before && this.cards.get(entry.before)?.section === section ? this.cards.get(entry.before).card : null;
@@ -397,46 +501,110 @@ class Review {
     this.tell();
   }
 
+  // put cards back as they were: selected if they were many, and the keys at the first
+  restore(entries, named) {
+    if (!entries.length) { return; }
+    this.chooseNone();
+    this.putBack(entries, named);
+    const ids = entries.map((entry) => entry.item.item_id);
+    if (ids.length > 1) { this.choose(ids, true); }
+    this.focus(ids[0], { take: true, keep: true });
+    this.anchor = ids[0];
+    this.quiet = this.cards.get(ids[0]).section;
+  }
+
   decide(choice) {
     const ids = this.targets();
     if (!ids.length) { return; }
+    if (this.lost) { this.toast("Nothing can be decided until the service answers again.", { bad: true }); return; }
     const began = performance.now();
     const what = choice.category ?? choice.name;
     ids.forEach((id) => this.leaving.add(id));
     const taken = this.take(ids, true);
     const action = { taken, what, decided: null };
-    this.done.push(action);
-    if (this.done.length > KEPT_UNDOS) { this.done.shift(); }
+    this.remember(action);
     this.closeOther();
     this.toast(`${pictures(ids.length)} → ${what}`, { undo: true });
     this.say(`${pictures(ids.length)} decided: ${what}. ${this.cards.size} left here.`);
     this.panel();
     requestAnimationFrame(() => performance.measure("returnsd-next", { start: began, end: performance.now() }));
-    this.sending = this.sending.then(() => this.send(action, ids, choice));
-    if (this.cards.size < REFILL_BELOW && this.count > this.cards.size + this.leaving.size) { this.sending.then(() => this.load()).then(() => this.here ?? this.focus(this.first(), { take: true })); }
+    this.sending = this.sending.then(() => this.send(action, choice)).then(() => this.refill());
   }
 
-  async send(action, ids, choice) {
-    const body = { item_ids: ids, by: this.by(), ...(choice.category ? { category: choice.category } : { reject: choice.reject }) };
-    let answer;
-    try {
-      answer = await ask("/v1/decisions", body);
-      if (!answer.ok && answer.status !== 409 && answer.status !== 404) { throw new Error(answer.document.detail); }
-    } catch (error) {
-      this.drop(action);
-      ids.forEach((id) => this.leaving.delete(id));
-      this.putBack(action.taken);
-      this.toast(`Not recorded, it is back: ${error.message}`, { bad: true });
-      return;
+  remember(action) {
+    this.done.push(action);
+    if (this.done.length > KEPT_UNDOS) { this.done.shift(); }
+  }
+
+  async send(action, choice) {
+    const ids = action.taken.map((entry) => entry.item.item_id), by = this.by();
+    const outcome = { decided: [], refused: [], failed: [], why: "" };
+    for (let from = 0; from < ids.length; from += MOST_AT_ONCE) {
+      await this.record(ids.slice(from, from + MOST_AT_ONCE), choice, by, outcome);
     }
-    action.decided = answer.document.decided ?? [];
-    const recorded = new Set(action.decided.map((one) => one.item_id));
+    const recorded = new Set(outcome.decided.map((one) => one.item_id)), failed = new Set(outcome.failed);
+    const back = action.taken.filter((entry) => failed.has(entry.item.item_id));
+    action.decided = outcome.decided;
     action.taken = action.taken.filter((entry) => recorded.has(entry.item.item_id));
-    this.count = Math.max(0, this.count - ids.length);
-    ids.forEach((id) => this.leaving.delete(id));
+    this.count = Math.max(0, this.count - ids.length + back.length);
+    for (const id of ids) {
+      this.leaving.delete(id);
+      if (!failed.has(id)) { this.left.add(id); }
+    }
     if (!action.taken.length) { this.drop(action); }
-    this.refused(answer.document.refused ?? []);
+    if (back.length) {
+      this.putBack(back, "Not recorded");
+      if (!this.here) { this.focus(this.first(), { take: true }); }
+      this.toast(`Not recorded, ${back.length === 1 ? "it is" : `${back.length} are`} back. ${outcome.why}.`, { bad: true });
+    }
+    this.refused(outcome.refused);
     this.tell();
+  }
+
+  // Have a decision recorded. After a failure no one knows whether it was: then the service is asked what became of
+  // the items, as often as it takes, and what still waits is sent once more if it was the network.
+  async record(ids, choice, by, outcome) {
+    const rest = choice.category ? { category: choice.category } : { reject: choice.reject };
+    for (let again = false; ; again = true) {
+      let silent = false;
+      try {
+        const { ok, status, document: answer } = await ask("/v1/decisions", { item_ids: ids, by, ...rest });
+        if (ok || status === 409 || status === 404) {
+          outcome.decided.push(...(answer.decided ?? []));
+          outcome.refused.push(...(answer.refused ?? []));
+          return;
+        }
+        outcome.why = inWords(answer);
+      } catch (error) {
+        silent = true;
+        outcome.why = "The service did not answer";
+      }
+      ids = await this.stillWaiting(ids, choice, by, outcome);
+      if (!ids.length) { return; }
+      if (again || !silent) { outcome.failed.push(...ids); return; }
+    }
+  }
+
+  async stillWaiting(ids, choice, by, outcome) {
+    const waiting = [];
+    for (const id of ids) {
+      const decision = (await this.insist(`/v1/items/${id}`)).item?.decision;
+      const same = decision && decision.category === (choice.category ?? null) && decision.decided_by === (by || "page");
+      if (same) { outcome.decided.push(decision); } else if (decision) { outcome.refused.push(decision); } else { waiting.push(id); }
+    }
+    return waiting;
+  }
+
+  // ask until the service answers
+  async insist(address) {
+    for (;;) {
+      try {
+        const { status, document: answer } = await ask(address);
+        if (status < 500) { return answer; }
+        this.lose(new Error(inWords(answer)));
+      } catch (error) { this.lose(error); }
+      await new Promise((resume) => this.waiters.push(resume));
+    }
   }
 
   refused(refused) {
@@ -450,50 +618,90 @@ class Review {
   drop(action) { this.done = this.done.filter((one) => one !== action); $("undo").disabled = !this.done.length; }
 
   undo() {
-    const action = this.done.pop();
-    if (!action) { return; }
+    const action = this.done.at(-1);
+    if (!action) { this.toast("There is nothing to undo."); return; }
+    if (this.lost && !action.skipped) { this.toast("Nothing can be undone until the service answers again.", { bad: true }); return; }
+    this.done.pop();
     this.hideToast();
-    this.sending = this.sending.then(() => this.takeBack(action));
-    $("undo").disabled = !this.done.length;
+    if (action.skipped) { this.unskip(action); } else { this.sending = this.sending.then(() => this.takeBack(action)); }
+    this.panel();
   }
 
   async takeBack(action) {
     if (!action.decided?.length) { return; }
-    const ids = action.decided.map((one) => one.item_id);
-    try {
-      const answer = await ask("/v1/decisions/withdrawals", { item_ids: ids, by: this.by(), decided_at: action.decided[0].decided_at });
-      if (!answer.ok && answer.status !== 409) { throw new Error(answer.document.detail); }
-      const back = new Set((answer.document.decided ?? []).map((one) => one.item_id));
-      const entries = action.taken.filter((entry) => back.has(entry.item.item_id));
-      this.count += entries.length;
-      this.chooseNone();
-      this.putBack(entries, "Taken back");
-      this.refused(answer.document.refused ?? []);
-      if (entries.length) {
-        const ids = entries.map((entry) => entry.item.item_id);
-        if (ids.length > 1) { this.choose(ids, true); }
-        this.focus(ids[0], { take: true, keep: true });
-        this.anchor = ids[0];
-        this.quiet = this.cards.get(ids[0]).section;
-        this.say(`Taken back: ${pictures(entries.length)}`);
+    const back = new Set(), refused = [];
+    let why = "";
+    for (const [decidedAt, ids] of this.byMoment(action.decided)) {
+      try {
+        const { ok, status, document: answer } = await ask("/v1/decisions/withdrawals", { item_ids: ids, by: this.by(), decided_at: decidedAt });
+        (answer.decided ?? []).forEach((one) => back.add(one.item_id));
+        refused.push(...(answer.refused ?? []));
+        if (!ok && status !== 409 && status !== 404) { throw new Error(inWords(answer)); }
+      } catch (error) {
+        why = error instanceof NoAnswer ? "The service did not answer" : error.message;
+        for (const id of ids) {
+          if (!(await this.insist(`/v1/items/${id}`)).item?.decision) { back.add(id); }
+        }
       }
-    } catch (error) {
-      this.done.push(action);
-      this.toast(`Not taken back: ${error.message}`, { bad: true });
     }
-    this.panel();
+    const entries = action.taken.filter((entry) => back.has(entry.item.item_id));
+    back.forEach((id) => this.left.delete(id));
+    this.count += entries.length;
+    this.restore(entries, "Taken back");
+    if (entries.length) { this.say(`Taken back: ${pictures(entries.length)}`); }
+    this.refused(refused);
+    const kept = action.decided.filter((one) => !back.has(one.item_id));
+    if (why && kept.length) {
+      this.done.push({ ...action, decided: kept, taken: action.taken.filter((entry) => !back.has(entry.item.item_id)) });
+      this.toast(`Not taken back: ${pictures(kept.length)}. ${why}.`, { bad: true });
+    }
+    this.tell();
+  }
+
+  // ids by when they were decided, at most so many in one: what was decided at one time is taken back as one
+  byMoment(decided) {
+    const parts = [];
+    for (const { item_id: id, decided_at: at } of decided) {
+      let part = parts.find(([moment, ids]) => moment === at && ids.length < MOST_AT_ONCE);
+      if (!part) { parts.push(part = [at, []]); }
+      part[1].push(id);
+    }
+    return parts;
   }
 
   skip() {
     const ids = this.targets();
     if (!ids.length) { return; }
     ids.forEach((id) => this.skipped.add(id));
-    this.take(ids, true);
+    this.remember({ skipped: true, taken: this.take(ids, true) });
+    this.tell();
+    const [what, them] = ids.length === 1 ? ["Skipped", "it"] : [`${pictures(ids.length)} skipped`, "them"];
+    this.toast(matchMedia("(pointer: coarse)").matches ? what : `${what}; Backspace brings ${them} back`, { undo: true });
     this.say(`${pictures(ids.length)} skipped`);
-    if (this.cards.size < REFILL_BELOW) { this.load(); }
+    this.refill();
   }
 
-  // --- another category, by typing
+  unskip(action) {
+    const entries = action.taken.filter((entry) => this.skipped.delete(entry.item.item_id));
+    this.restore(entries, "Skipped before");
+    this.say(`Back: ${pictures(entries.length)}`);
+  }
+
+  async unskipAll() {
+    this.skipped.clear();
+    this.done = this.done.filter((action) => !action.skipped);
+    await this.load();
+    this.focus(this.first(), { take: true });
+  }
+
+  // --- another category: by its number, or by typing
+
+  number(digit) {
+    const likely = this.likely(), category = likely[digit - 1];
+    if (category) { this.decide({ category }); } else if (this.here) {
+      this.toast(`There is no category ${digit} here${likely.length ? `, only 1 to ${likely.length}` : ""}. Any other: begin to type its name.`);
+    }
+  }
 
   matches() {
     const text = $("other").value.trim().toLocaleLowerCase();
@@ -508,7 +716,7 @@ class Review {
   }
 
   showMatches() {
-    const found = this.matches(), list = $("matches"), input = $("other");
+    const found = this.matches(), list = $("matches"), input = $("other"), text = input.value.trim();
     this.pick = Math.min(this.pick ?? 0, Math.max(0, found.length - 1));
     list.replaceChildren(...found.map((category, index) => {
       const option = element("li", { id: `m${index}`, textContent: category });
@@ -518,6 +726,9 @@ class Review {
       return option;
     }));
     list.hidden = !found.length;
+    $("no-match").hidden = !text || found.length > 0;
+    $("no-match").textContent = text && !found.length ? `No category like “${text}”` : "";
+    if (text && !found.length) { this.say($("no-match").textContent); }
     input.setAttribute("aria-expanded", String(found.length > 0));
     found.length ? input.setAttribute("aria-activedescendant", `m${this.pick}`) : input.removeAttribute("aria-activedescendant");
     list.children[this.pick]?.scrollIntoView({ block: "nearest" });
@@ -530,61 +741,83 @@ class Review {
     if (document.activeElement === $("other")) { this.back(); }
   }
 
-  back() { this.here ? this.cards.get(this.here)?.card.focus({ preventScroll: true }) : $("other").blur(); }
+  // give the keys back to the pictures
+  back() {
+    const place = this.zooms() ? $("stage") : this.cards.get(this.here)?.card;
+    place ? place.focus({ preventScroll: true }) : document.activeElement?.blur();
+  }
 
   otherKey(event) {
     const found = this.matches();
-    if (event.key === "Enter" && found.length) { this.decide({ category: found[this.pick] }); } else if (event.key === "Escape") { this.closeOther(); } else if (event.key === "ArrowDown") { this.pick = Math.min(this.pick + 1, found.length - 1); this.showMatches(); } else if (event.key === "ArrowUp") { this.pick = Math.max(this.pick - 1, 0); this.showMatches(); } else { return; }
+    if (event.key === "Enter" && !event.repeat && found.length) { this.decide({ category: found[this.pick] }); } else if (event.key === "Enter") { /* nothing is marked */ } else if (event.key === "Escape") { this.closeOther(); } else if (event.key === "ArrowDown") { this.pick = Math.min(this.pick + 1, found.length - 1); this.showMatches(); } else if (event.key === "ArrowUp") { this.pick = Math.max(this.pick - 1, 0); this.showMatches(); } else { return; }
     event.preventDefault();
     event.stopPropagation();
   }
 
-  // --- zoom
+  // --- zoom: one picture, and beside it all that there is beside the grid
 
-  zoom() {
-    if (!this.here) { return; }
+  zoom(id = this.here) {
+    if (!id) { return; }
+    if (id !== this.here) { this.focus(id, { keep: true }); }
+    $("zoom-side").append(this.hands);
+    $("zoom").append($("voice"));
+    $("zoom").prepend($("trouble"));
     $("zoom").showModal();
-    this.zoomed();
+    this.panel();
+    this.prefetch();
   }
 
-  zoomed() {
-    const entry = this.cards.get(this.here);
-    if (!entry) { $("zoom").close(); return; }
-    $("zoom").querySelector(".zoom-stage").classList.remove("full");
-    this.show($("zoom-image"), entry.item, 1600);
-    const many = this.targets().length;
-    $("zoom-says").textContent = `${entry.item.category ?? ""} ${percent(entry.item.confidence)}` + (many > 1 ? ` · ${many} selected` : "");
-    this.drawChoices($("zoom-choices"), entry.item, many > 1);
+  unzoom() {
+    $("zoom").close();
+    $("panel-foot").before(this.hands);
+    $("bench").after($("voice"));
+    $("bench").before($("trouble"));
+    if (this.cards.has(this.here)) { this.focus(this.here, { take: true }); }
+  }
+
+  drawZoom(item) {
+    if (this.show($("zoom-image"), item, 1600)) { $("stage").classList.remove("full"); }
+    $("zoom-says").replaceChildren(...this.opinion(item));
+    const chosen = this.chosen.has(item.item_id), others = this.chosen.size - (chosen ? 1 : 0);
+    const stay = others ? ` ${others === 1 ? "One other stays" : `${others} others stay`} selected.` : "";
+    $("zoom-note").textContent = this.chosen.size ? `Decides this picture alone.${stay}` : "";
   }
 
   // --- what others do
 
   async looking() {
+    addEventListener("online", () => this.lookNow?.());
     for (;;) {
-      await new Promise((resume) => setTimeout(resume, LOOK_MS));
-      if (document.hidden) { continue; }
-      try { await this.look(); } catch { this.trouble("The service does not answer. Trying again…"); }
+      await new Promise((resume) => {
+        this.lookNow = resume;
+        setTimeout(resume, this.lost ? LOST_LOOK_MS : LOOK_MS);
+      });
+      if (document.hidden && !this.lost) { continue; }
+      try { await this.look(); } catch (error) { this.lose(error); }
     }
   }
 
   async look() {
-    const items = [...new Set([this.here, ...this.chosen])].filter(Boolean).slice(0, 200);
-    const { ok, document: glance } = await ask("/v1/review/looks", { version: this.version, client: this.client, by: this.by(), items });
-    if (!ok) { return; }
-    this.trouble("");
+    const items = [...new Set([this.here, ...this.chosen])].filter(Boolean).slice(0, MOST_TOLD);
+    const { ok, status, document: glance } = await ask("/v1/review/looks", { version: this.version, client: this.client, by: this.by(), items });
+    if (!ok) {
+      status < 500 ? this.trouble(`${inWords(glance)}.`) : this.lose(new Error(inWords(glance)));
+      return;
+    }
+    this.found();
+    if (!this.known) { await this.begin(); return; }
     if (this.setup.mode !== "review") { return; }
+    glance.gone.forEach((id) => this.skipped.delete(id));
     const gone = glance.gone.filter((id) => this.cards.has(id));
     if (gone.length) {
+      const seen = gone.includes(this.here), told = `${pictures(gone.length)} decided by others`;
       this.take(gone, this.grid.contains(document.activeElement));
-      this.say(`${pictures(gone.length)} decided by others`);
+      seen ? this.toast(told) : this.say(told);
     }
     this.version = glance.version;
     this.count = glance.count;
     this.markOthers(glance.others);
-    if (this.cards.size < REFILL_BELOW && glance.count > this.cards.size + this.skipped.size + this.leaving.size) {
-      await this.load();
-      if (!this.here) { this.focus(this.first()); }
-    }
+    await this.refill();
     this.tell();
   }
 
@@ -597,6 +830,23 @@ class Review {
     this.others = others;
   }
 
+  // --- the service answers, or not
+
+  lose(error) {
+    this.lost = true;
+    const open = this.leaving.size ? ` Whether your last decision (${pictures(this.leaving.size)}) was recorded will be seen then.` : "";
+    const what = error instanceof NoAnswer ? "The service does not answer" : error.message;
+    this.trouble(`${what}. Trying again until it does.${open}`);
+  }
+
+  found() {
+    this.trouble("");
+    if (!this.lost) { return; }
+    this.lost = false;
+    this.redrawBroken();
+    this.waiters.splice(0).forEach((resume) => resume());
+  }
+
   // --- telling
 
   say(text) { $("status").textContent = text; }
@@ -604,24 +854,53 @@ class Review {
   toast(text, { undo = false, bad = false } = {}) {
     const toast = $("toast");
     toast.className = bad ? "toast bad" : "toast";
-    toast.replaceChildren(text);
+    toast.replaceChildren(element("span", { textContent: text }));
     if (undo) {
       const button = element("button", { type: "button", textContent: "Undo" });
       button.addEventListener("click", () => this.undo());
       toast.append(button);
-    }
+    } else { this.say(text); }
     toast.hidden = false;
     clearTimeout(this.toastTimer);
     this.toastTimer = setTimeout(() => this.hideToast(), TOAST_MS);
   }
 
   hideToast() { $("toast").hidden = true; }
-  trouble(text) { $("trouble").textContent = text; $("trouble").hidden = !text; }
+
+  trouble(text) {
+    if ($("trouble").textContent === text) { return; }
+    $("trouble").textContent = text;
+    $("trouble").hidden = !text;
+  }
 
   // --- hands
 
   listen() {
-    document.querySelector(".keys").open = matchMedia("(min-height: 780px)").matches;
+    this.listenToSettings();
+    this.grid.addEventListener("click", (event) => this.click(event));
+    this.grid.addEventListener("dblclick", (event) => { if (event.target.closest(".card")) { this.zoom(); } });
+    $("tray").addEventListener("scroll", () => this.refill(), { passive: true });
+    $("big").addEventListener("click", () => this.zoom(this.shown(this.targets())));
+    $("not-product").addEventListener("click", () => this.decide({ reject: "not_a_product", name: "not a product" }));
+    $("retake").addEventListener("click", () => this.decide({ reject: "retake", name: "retake the picture" }));
+    $("skip").addEventListener("click", () => this.skip());
+    $("undo").addEventListener("click", () => this.undo());
+    $("done-undo").addEventListener("click", () => this.undo());
+    $("unskip").addEventListener("click", () => this.unskipAll());
+    $("more").addEventListener("click", () => this.expand(!document.body.classList.contains("expanded")));
+    $("other").addEventListener("input", () => { this.pick = 0; this.showMatches(); });
+    $("other").addEventListener("keydown", (event) => this.otherKey(event));
+    $("other").addEventListener("blur", () => setTimeout(() => { $("matches").hidden = true; }, 100));
+    $("zoom-close").addEventListener("click", () => this.unzoom());
+    $("zoom").addEventListener("close", () => { if ($("zoom").contains(this.hands)) { this.unzoom(); } });
+    $("stage").addEventListener("click", (event) => event.currentTarget.classList.toggle("full"));
+    for (const id of ["help-open", "help-close"]) { $(id).addEventListener("click", () => this.help()); }
+    $("help").addEventListener("click", (event) => { if (event.target === $("help")) { this.help(); } });
+    document.addEventListener("keydown", (event) => this.key(event));
+    addEventListener("beforeunload", (event) => { if (this.lost && this.leaving.size) { event.preventDefault(); } });
+  }
+
+  listenToSettings() {
     $("by").value = store.get("returnsd-by");
     $("by").addEventListener("input", () => store.set("returnsd-by", $("by").value));
     this.together.checked = store.get("returnsd-together", "yes") === "yes";
@@ -629,59 +908,89 @@ class Review {
       store.set("returnsd-together", this.together.checked ? "yes" : "no");
       this.chooseNone();
       this.quiet = null;
-      this.focus(this.here);
+      this.focus(this.here, { take: true });
     });
     if ($("order")) {
       $("order").value = store.get("returnsd-order", "alike");
-      $("order").addEventListener("change", () => {
+      $("order").addEventListener("change", async () => {
         store.set("returnsd-order", this.order());
-        this.load(true).then(() => this.focus(this.first()));
+        await this.load(true);
+        this.focus(this.first(), { take: true });
       });
     }
-    this.grid.addEventListener("click", (event) => this.click(event));
-    this.grid.addEventListener("dblclick", (event) => { if (event.target.closest(".card")) { this.zoom(); } });
-    $("big").addEventListener("click", () => this.zoom());
-    $("not-product").addEventListener("click", () => this.decide({ reject: "not_a_product", name: "not a product" }));
-    $("retake").addEventListener("click", () => this.decide({ reject: "retake", name: "retake the picture" }));
-    $("skip").addEventListener("click", () => this.skip());
-    $("undo").addEventListener("click", () => this.undo());
-    $("unskip").addEventListener("click", () => { this.skipped.clear(); this.load().then(() => this.focus(this.first(), { take: true })); });
-    $("other").addEventListener("input", () => { this.pick = 0; this.showMatches(); });
-    $("other").addEventListener("keydown", (event) => this.otherKey(event));
-    $("other").addEventListener("blur", () => setTimeout(() => { $("matches").hidden = true; }, 100));
-    $("zoom-close").addEventListener("click", () => $("zoom").close());
-    $("zoom").addEventListener("close", () => this.back());
-    $("zoom").querySelector(".zoom-stage").addEventListener("click", (event) => event.currentTarget.classList.toggle("full"));
-    document.addEventListener("keydown", (event) => this.key(event));
+    if ($("hint")) {
+      $("hint").hidden = store.get("returnsd-hint") === "seen";
+      $("hint-close").addEventListener("click", () => { store.set("returnsd-hint", "seen"); $("hint").hidden = true; this.back(); });
+    }
+    // where there is little room, the name stands with what is seldom needed
+    const small = matchMedia("(max-width: 760px), (max-height: 520px)"), home = $("name").parentElement;
+    const place = () => small.matches ? $("panel-foot").prepend($("name")) : home.prepend($("name"));
+    small.addEventListener("change", place);
+    place();
+    new ResizeObserver(() => document.documentElement.style.setProperty("--panel", `${$("panel").offsetHeight}px`)).observe($("panel"));
   }
+
+  expand(open) {
+    document.body.classList.toggle("expanded", open);
+    $("more").setAttribute("aria-expanded", String(open));
+    $("more").textContent = open ? "Less" : "More";
+  }
+
+  help() { $("help").open ? $("help").close() : $("help").showModal(); }
 
   click(event) {
     const card = event.target.closest(".card");
     if (!card) { return; }
     const id = card.dataset.item;
-    if (event.target.closest(".loupe")) { this.focus(id, { keep: true }); this.zoom(); return; }
+    if (event.target.closest(".loupe")) { this.zoom(id); return; }
     if (event.shiftKey) { this.range(id); } else { this.toggle(id); }
     this.panel();
   }
 
   key(event) {
-    const typing = event.target.matches("input:not([type=checkbox]), select, textarea");
-    if (typing || event.altKey || event.isComposing) { return; }
-    const control = event.ctrlKey || event.metaKey;
-    const key = event.key;
-    const pressing = event.target.matches("button, summary, a, input") && (key === "Enter" || key === " ");
-    if (pressing) { return; }
-    if (control && key.toLowerCase() === "a" && this.here) { this.chooseGroup(this.cards.get(this.here).section); } else if (control && key.toLowerCase() === "z") { this.undo(); } else if (control) { return; } else if (/^[1-9]$/.test(key)) {
-      const category = this.likely()[Number(key) - 1];
-      if (category) { this.decide({ category }); }
-    } else if (key === "0") { $("not-product").click(); } else if (key === ".") { $("retake").click(); } else if (key === "-") { this.skip(); } else if (key === "Backspace") { this.undo(); } else if (key.startsWith("Arrow") || key === "Home" || key === "End") { this.move(key, event.shiftKey); } else if (key === " " && this.here) { this.toggle(this.here); this.panel(); } else if (key === "Enter") { $("zoom").open ? $("zoom").close() : this.zoom(); } else if (key === "Escape") {
-      if ($("zoom").open) { return; }
-      this.chooseNone();
-    } else if (/^\p{L}$/u.test(key) && this.here && !$("zoom").open) {
-      $("other").focus();
-      return; // the letter goes into the field
-    } else { return; }
-    event.preventDefault();
+    const { key, target } = event;
+    if (event.altKey || event.isComposing) { return; }
+    if (target.matches("input:not([type=checkbox]), select, textarea")) {
+      const leaves = key === "Escape" || (key === "Enter" && target === $("by"));
+      if (leaves) { event.preventDefault(); this.back(); }
+      return;
+    }
+    if ($("help").open) {
+      if (key === "?") { event.preventDefault(); this.help(); }
+      return;
+    }
+    const pressing = target.matches("button, summary, a, input") && (key === "Enter" || key === " ");
+    const act = pressing ? null : this.meaning(event);
+    if (event.repeat && (pressing || (act && !MOVES.has(key)))) { event.preventDefault(); return; } // a key held down acts once
+    if (act) { event.preventDefault(); act(); } else if (!pressing && this.isLetter(event)) {
+      this.expand(true);
+      $("other").focus(); // the letter goes into the field
+    }
+  }
+
+  isLetter(event) { return /^\p{L}$/u.test(event.key) && !event.ctrlKey && !event.metaKey && this.here; }
+
+  // what a key does, if it does anything
+  meaning(event) {
+    const { key } = event;
+    if (event.ctrlKey || event.metaKey) {
+      const control = key.toLowerCase();
+      if (control === "z") { return () => this.undo(); }
+      return control === "a" && this.here && !this.zooms() ? () => this.chooseGroup(this.cards.get(this.here).section) : null;
+    }
+    if (/^[1-9]$/.test(key)) { return () => this.number(Number(key)); }
+    if (MOVES.has(key)) { return () => this.move(key, event.shiftKey); }
+    const meanings = {
+      "0": () => $("not-product").click(),
+      ".": () => $("retake").click(),
+      "-": () => this.skip(),
+      "?": () => this.help(),
+      " ": () => { if (this.here) { this.toggle(this.here); this.panel(); } },
+      Backspace: () => this.undo(),
+      Enter: () => this.zooms() ? this.unzoom() : this.zoom(),
+    };
+    if (!this.zooms()) { meanings.Escape = () => this.chooseNone(); } // else the browser closes the zoom
+    return meanings[key] ?? null;
   }
 }
 
@@ -704,12 +1013,12 @@ async function act(button) {
   button.disabled = true;
   const body = JSON.parse(button.dataset.body);
   if (button.dataset.with) { body[button.dataset.with] = button.closest("[data-acts]").querySelector("[data-choice]").value; }
-  let problem = "the service does not answer";
+  let problem = "";
   try {
     const { ok, document: answer } = await ask(button.dataset.post, { ...body, by: store.get("returnsd-by").trim() });
     if (ok) { location.reload(); return; }
-    problem = answer.detail;
-  } catch { /* told below */ }
+    problem = inWords(answer);
+  } catch { problem = "The service does not answer; try again in a moment"; }
   button.disabled = false;
   button.closest("[data-acts]").querySelector("[role=alert]").textContent = problem;
 }
