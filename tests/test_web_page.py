@@ -634,6 +634,119 @@ def test_a_decision_that_could_not_be_recorded_comes_back(house: House, visit: O
     assert "Not recorded" in page.inner_text("#toast")
 
 
+# --- when something goes wrong
+
+
+def test_an_error_is_told_in_the_services_words(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, faults_allowed=True)
+    problem = '{"type": "about:blank", "title": "paused", "status": 503, "detail": "the disk is full"}'
+    page.route(
+        "**/v1/decisions",
+        lambda route: route.fulfill(status=503, content_type="application/problem+json", body=problem),
+    )
+
+    page.keyboard.press("1")
+    settled(page)
+
+    assert cards(page) == [item_id]
+    assert page.inner_text("#toast") == "Not recorded, it is back. Paused: the disk is full."
+
+
+def test_a_decision_whose_answer_got_lost_is_shown_as_what_it_is(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, faults_allowed=True)
+
+    def lose_the_answer(route: Any) -> None:
+        route.fetch()
+        route.abort()
+
+    page.route("**/v1/decisions", lose_the_answer)
+    page.keyboard.press("1")
+    settled(page)
+
+    assert by_id(house, item_id)["state"] == "decided"
+    assert cards(page) == []
+    assert "Not recorded" not in page.inner_text("#toast")
+    page.keyboard.press("Backspace")
+    settled(page)
+    assert by_id(house, item_id)["state"] == "judged"
+
+
+def test_the_network_may_go_and_come_back(house: House, visit: Open) -> None:
+    house.receive("stripes", 1, 2, 3)
+    page = visit(house, faults_allowed=True)
+    alone(page)
+    first = here(page)
+
+    page.context.set_offline(True)
+    page.keyboard.press("1")
+    page.wait_for_selector("#trouble:visible")
+    told = page.inner_text("#trouble")
+    page.keyboard.press("1")  # nothing more is decided until the service answers
+    covered = page.evaluate(
+        """() => [...document.querySelectorAll("nav a")].filter((link) => {
+            const { x, y, width, height } = link.getBoundingClientRect();
+            return !link.contains(document.elementFromPoint(x + width / 2, y + height / 2));
+        }).length"""
+    )
+    left = len(cards(page))
+    page.context.set_offline(False)
+    page.wait_for_selector("#trouble", state="hidden")
+    settled(page)
+
+    assert told.startswith("The service does not answer. Trying again until it does.")
+    assert "last decision (1 picture)" in told
+    assert (covered, left) == (0, 2)
+    assert by_id(house, first)["state"] == "decided"
+    assert len(cards(page)) == 2
+
+
+def test_pictures_that_did_not_come_are_asked_for_again(house: House, visit: Open) -> None:
+    house.receive("stripes", 1, 2)
+    page = visit(house, wait_for="", faults_allowed=True)
+    page.route("**/preview*", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector(".card .broken")
+
+    page.context.set_offline(True)
+    page.wait_for_selector("#trouble:visible")
+    page.unroute_all()
+    page.context.set_offline(False)
+
+    page.wait_for_selector("#trouble", state="hidden")
+    page.wait_for_function("() => [...document.images].every((one) => one.naturalWidth || !one.checkVisibility())")
+    assert page.locator(".broken").count() == 0
+
+
+def test_nothing_waits_is_not_said_before_it_is_known(house: House, visit: Open) -> None:
+    house.receive("stripes", 1)
+    page = visit(house, wait_for="", faults_allowed=True)
+    page.route("**/v1/review?*", lambda route: route.abort())
+    page.reload()
+    page.wait_for_selector("#trouble:visible")
+    said = page.is_visible("#done")
+
+    page.unroute_all()
+    page.wait_for_selector(".card")
+
+    assert not said
+
+
+def test_more_than_is_loaded_at_first_follows_by_itself(house: House, visit: Open) -> None:
+    house.receive("dots", *range(100), prefix="a")
+    house.receive("dots", *range(100), prefix="b")
+    house.receive("dots", *range(20), prefix="c")
+    page = visit(house)
+    first = (len(cards(page)), page.inner_text("#count"), page.inner_text("#shown"))
+
+    page.keyboard.press("End")
+    page.wait_for_function("() => document.querySelectorAll('.card').length === 220")
+
+    assert first == (200, "220", "first 200 shown")
+    assert page.inner_text("#shown") == ""
+
+
 # --- everyone
 
 
@@ -680,7 +793,67 @@ def test_it_can_be_used_with_a_finger_on_a_phone(house: House, visit: Open) -> N
     assert all(box["height"] >= 44 for box in boxes)
 
 
+@pytest.mark.parametrize(("width", "height", "least"), [(375, 740, 8), (740, 375, 6)])
+def test_on_a_phone_one_sees_what_one_decides(
+    width: int, height: int, least: int, house: House, visit: Open
+) -> None:
+    house.receive_alike(8)
+    page = visit(house, **(PHONE | {"viewport": {"width": width, "height": height}}))
+    page.tap("#hint-close")
+    page.evaluate("document.getElementById('nav-waiting').textContent = '560'")
+
+    seen = page.evaluate(
+        """() => [...document.querySelectorAll(".card")].filter((card) => {
+            const { x, y, width, height } = card.querySelector(".shot").getBoundingClientRect();
+            return card.contains(document.elementFromPoint(x + width / 2, y + height * 0.7));
+        }).length"""
+    )
+    last = page.locator("nav a").last.bounding_box()
+    heads = page.evaluate("[...document.querySelectorAll('.group-head')].map((head) => head.offsetHeight)")
+
+    assert seen >= least
+    assert last["x"] + last["width"] <= width
+    assert max(heads) < 45
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_on_a_phone_the_rest_of_the_controls_is_one_tap_away(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, **PHONE)
+
+    page.tap("#more")
+    page.fill("#by", "Anna")
+    page.tap("#retake")
+    settled(page)
+
+    decision = by_id(house, item_id)["item"]["decision"]
+    assert (decision["reason"], decision["decided_by"]) == ("retake", "Anna")
+
+
+def test_times_are_the_services_own(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, timezone_id="Pacific/Auckland")
+
+    received_at = by_id(house, item_id)["received_at"]
+    assert f"{received_at[:10]} {received_at[11:19]}" in page.inner_text("#about")
+
+
 # --- looking up
+
+
+def test_the_longest_file_name_does_not_break_an_items_page(house: House, visit: Open) -> None:
+    name = "RMA" + "x" * 240 + ".jpg"
+    house.installation.drop(name, tiny_jpeg("stripes", 1))
+    house.installation.work()
+
+    page = visit(house, f"/items/{house.item(name)}", wait_for=".story")
+
+    side = page.locator(".item-side").bounding_box()
+    assert side["x"] + side["width"] <= 1280
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    assert page.evaluate(
+        "[...document.querySelectorAll('.card-box')].every((box) => box.scrollWidth <= box.clientWidth)"
+    )
 
 
 def test_a_decision_is_taken_back_and_made_anew_on_the_items_own_page(house: House, visit: Open) -> None:
