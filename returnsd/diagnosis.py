@@ -14,6 +14,9 @@ from pathlib import Path
 
 from returnsd.config import Config
 from returnsd.machine import Mount, Space, Unit
+from returnsd.records import printable
+from returnsd.survey import Survey
+from returnsd.words import times
 
 FINE, ADVICE, FAULT = "fine", "advice", "FAULT"
 
@@ -24,6 +27,7 @@ _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")
 _MEMORY = {"tmpfs", "ramfs"}
 _SMALL_BYTES, _LITTLE_BYTES = 200 << 20, 2 << 30
 _SMALL_INODES, _LITTLE_SHARE = 1_000, 0.05
+_MOST_NAMED = 5
 _OLDEST_CLOCK = datetime(2026, 1, 1).astimezone()
 
 
@@ -198,6 +202,41 @@ def judge_space(folder: Path, space: Space) -> Finding:
     if space.free_bytes < min(_LITTLE_BYTES, space.total_bytes * _LITTLE_SHARE):
         return Finding(ADVICE, "space", f"{folder}: only {free}", remedy)
     return Finding(FINE, "space", f"{folder}: {free}")
+
+
+# --- review
+
+
+def judge_review(found: Survey, pending: Sequence[str]) -> Iterator[Finding]:
+    """Yield what is missing from review, and what lies there that no one will settle."""
+    about = "review"
+    findings = []
+    if found.missing:
+        wait = times(len(found.missing), "item waits and has", "items wait and have")
+        text = f"{wait} no file: {_some(found.missing)}"
+        findings.append(Finding(ADVICE, about, text, "put the files back; or returnsd decide ITEM CATEGORY"))
+    if found.strangers:
+        belong = times(len(found.strangers), "file belongs", "files belong")
+        text = f"{belong} to no item: {_some(found.strangers)}"
+        findings.append(Finding(ADVICE, about, text, "pictures to be judged go into the inbox"))
+    if found.unknown:
+        text = f"files lie in folders that are no category: {_some(found.unknown)}"
+        findings.append(Finding(ADVICE, about, text, "move them to the folder of a category"))
+    if found.left:
+        lie = times(len(found.left), "file lies", "files lie")
+        text = f"{lie} in the folders of categories and not taken up: {_some(found.left)}"
+        findings.append(Finding(ADVICE, about, text, "returnsd web must run; its log says why (review_file_left)"))
+    if pending:
+        are = times(len(pending), "decision is recorded, and its file", "decisions are recorded, and their files")
+        text = f"{are} still in review: {_some(pending)}"
+        remedy = "returnsd web moves them; its log says what is in the way (decision_pending)"
+        findings.append(Finding(ADVICE, about, text, remedy))
+    yield from findings or [Finding(FINE, about, "every item that waits has its file, and nothing else lies there")]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return ", ".join([*map(printable, names[:_MOST_NAMED]), *more])
 
 
 # --- events, clock

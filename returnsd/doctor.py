@@ -15,14 +15,17 @@ from datetime import datetime
 from pathlib import Path
 
 import returnsd
-from returnsd import diagnosis, disk, machine
+from returnsd import diagnosis, disk, machine, policy
 from returnsd.config import Config
 from returnsd.diagnosis import ADVICE, FAULT, FINE, Finding, all_folders, moved_folders
 from returnsd.doorbell import Doorbell
 from returnsd.errors import ReturnsdError
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.models import check_bundle
+from returnsd.records import Decision
+from returnsd.service import open_model
 from returnsd.status import gather
+from returnsd.survey import Meanings, survey
 
 _MOST_FOLDERS = 200_000
 
@@ -38,7 +41,7 @@ def examine(config: Config, config_file: Path | None) -> Iterator[Finding]:
         text = f"{machine.user_name(os.geteuid())} may not read {config_file}"
         yield Finding(FAULT, "folders", text, f"chmod a+r {config_file}")
     checks: list[Callable[[Config], Iterator[Finding]]] = [_folders, _inbox_door, _file_systems, _room, _events]
-    for check in [*checks, _records_and_clock, _model, _service]:
+    for check in [*checks, _records_and_clock, _review, _model, _service]:
         yield from check(config)
 
 
@@ -161,6 +164,25 @@ def _records_and_clock(config: Config) -> Iterator[Finding]:
             yield Finding(FAULT, "ledger", f"{path} cannot be read: {error}", remedy)
     now = datetime.now().astimezone()
     yield diagnosis.judge_clock(now, newest, machine.clock_is_synchronised())
+
+
+def _review(config: Config) -> Iterator[Finding]:
+    path = config.paths.state / LEDGER
+    if not path.exists() or not config.paths.review.is_dir() or not os.access(path, os.R_OK):
+        return
+    try:
+        with closing(Ledger(path, read_only=True)) as ledger:
+            found = survey(config.paths, ledger, Meanings(open_model(config).bundle.categories))
+            pending = [one for one in ledger.newest_decisions().values() if _waits_for_its_file(config, one)]
+    except (ReturnsdError, OSError, sqlite3.Error):
+        return  # the checks of ledger, folders and model say so
+    yield from diagnosis.judge_review(found, [one.item_id for one in pending])
+
+
+def _waits_for_its_file(config: Config, decision: Decision) -> bool:
+    """Say whether a decision was recorded and its file still lies in review."""
+    usual = policy.shelf_name(decision.item_id, decision.file_name)
+    return not decision.withdrawn and os.path.lexists(config.paths.review / usual)
 
 
 def _model(config: Config) -> Iterator[Finding]:

@@ -51,7 +51,7 @@ class Standing:
 
     @property
     def reason(self) -> str | None:
-        """Why it lies where it lies: what a person said, else what the model did; None under a person's category."""
+        """Why it lies where it lies: a person's reason, else the verdict's; None where a person gave a category."""
         return self.verdict.reason if self.decision is None else self.decision.reason
 
     @property

@@ -281,6 +281,20 @@ class Ledger:
             for table in ("verdict", "decision")
         }
 
+    def waiting(self) -> set[str]:
+        """Return the ids of the items that wait in review for a person."""
+        rows = self._db.execute(
+            "SELECT item_id FROM verdict v WHERE shelf = 'review' AND expired_at IS NULL AND NOT EXISTS"
+            " (SELECT 1 FROM decision d WHERE d.seq = (SELECT max(seq) FROM decision WHERE item_id = v.item_id)"
+            " AND d.reason IS NOT 'withdrawn')"
+        )
+        return {row[0] for row in rows}
+
+    def with_sha256(self, sha256: str, limit: int = 50) -> list[Verdict]:
+        """Return verdicts on items with these bytes, oldest first."""
+        rows = self._db.execute(f"{_VERDICT} WHERE v.sha256 = ? ORDER BY v.seq LIMIT ?", (sha256, limit))
+        return [_verdict(row) for row in rows]
+
     def unjudged(self) -> list[str]:
         """Return the ids of the items that have no row: each must be in the queue."""
         return [row[0] for row in self._db.execute(_UNJUDGED)]

@@ -171,6 +171,10 @@ class Spool:
             return self._put(source, target)
         return None
 
+    def put_decided(self, source: Path, decision: Decision) -> Path:
+        """Rename a file, whatever its name, to where a decision puts it; return where it lies now."""
+        return self._put(source, self.decided_place(decision))
+
     def lies_where_decided(self, decision: Decision) -> bool:
         """Say whether an item's file lies where a decision puts it, as far as we may look there."""
         return os.path.lexists(self.decided_place(decision))

@@ -14,7 +14,11 @@ import pytest
 from returnsd import cli, config, diagnosis, doctor, machine
 from returnsd.config import Config
 from returnsd.diagnosis import Finding
+from returnsd.ledger import LEDGER, Ledger
 from returnsd.machine import Mount, Space, Unit
+from returnsd.spool import Spool
+from returnsd.survey import Survey
+from tests.examples import NOON, example_id, file_away
 
 GIB = 1 << 30
 
@@ -309,3 +313,33 @@ def test_files_that_watch_more_folders_than_they_need_are_counted(here: Config) 
     (found,) = doctor._events(here)
 
     assert found.text.startswith("3 folders")
+
+
+def test_what_is_missing_from_review_and_what_does_not_belong_there_is_told(tmp_path: Path, tiny: Path) -> None:
+    here = config.parse(f"model: {{bundle: {tiny}}}", tmp_path)
+    spool = Spool(here.paths)
+    ledger = Ledger(here.paths.state / LEDGER)
+    file_away(spool, ledger, 1).unlink()
+    decided = file_away(spool, ledger, 2)
+    ledger.decide(decided.name[:26], "dots", NOON, "anna")
+    ledger.close()
+    (here.paths.review / "note.txt").write_text("")
+    (here.paths.review / "dotz").mkdir()
+    (here.paths.review / "dotz" / "a.jpg").write_text("")
+
+    found = [finding for finding in doctor.examine(here, None) if finding.about == "review"]
+
+    assert levels(found) == [diagnosis.ADVICE] * 4
+    assert [finding.text for finding in found] == [
+        f"1 item waits and has no file: {example_id(1)}",
+        "1 file belongs to no item: note.txt",
+        "files lie in folders that are no category: dotz",
+        f"1 decision is recorded, and its file still in review: {example_id(2)}",
+    ]
+    assert all(finding.remedy for finding in found)
+
+
+def test_a_review_in_good_order_is_fine() -> None:
+    (found,) = diagnosis.judge_review(Survey(), [])
+
+    assert found.level == diagnosis.FINE

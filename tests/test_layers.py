@@ -21,6 +21,7 @@ LAYERS = [
     ["service"],
     ["worker"],
     ["review", "retention", "status", "audit", "diagnosis", "backup", "notify"],
+    ["survey"],
     ["inbox", "doorbell", "spool", "results", "bundle", "figures", "machine", "obstacles"],
     ["history"],
     ["ledger"],

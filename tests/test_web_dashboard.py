@@ -273,6 +273,22 @@ def test_an_items_story_tells_everything_that_happened_to_it(house: House) -> No
     assert str(house.installation.paths.rejected) in text
 
 
+def test_an_item_whose_file_is_gone_says_so(house: House) -> None:
+    row = next(row for row in house.installation.rows() if row.shelf == "review" and row.file_name == "RMA-0.jpg")
+    place = house.installation.paths.review / f"{row.item_id}_RMA-0.jpg"
+    place.rename(place.parent.parent / "taken.jpg")
+
+    text = text_of(house, f"/items/{row.item_id}")
+    house.tend()
+    dashboard = text_of(house, "/dashboard")
+    (place.parent.parent / "taken.jpg").rename(place)
+
+    assert "File missing" in text
+    assert f"/v1/items/{row.item_id}/preview" not in text
+    assert f"1 item without a file in review: {row.item_id}" in dashboard
+    assert "File missing" not in text_of(house, f"/items/{row.item_id}")
+
+
 def test_an_item_that_waits_in_the_queue_has_a_story_too(house: House) -> None:
     sent = house.client.post("/v1/items", content=tiny_jpeg("dots", 9), headers={"Content-Type": "image/jpeg"})
     item_id = sent.json()["items"][0]["item_id"]

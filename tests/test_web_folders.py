@@ -137,6 +137,90 @@ def test_a_folder_of_no_category_decides_nothing(desk: Desk) -> None:
     assert desk.category(path) is None
 
 
+@pytest.mark.parametrize("name", ["holiday.jpg", "dots (2).jpg", "0" * 26 + ".jpg"])
+def test_a_file_that_was_renamed_while_it_was_moved_is_known_by_its_bytes(name: str, desk: Desk) -> None:
+    path = desk.waiting()
+    desk.tend()
+
+    path.rename(desk.review / "dots" / name)
+    desk.tend()
+
+    assert desk.category(path) == "dots"
+    assert [found.name for found in files_below(desk.installation.paths.archive)] == [path.name]
+    assert desk.deciding.left == {}
+    assert desk.clean()
+
+
+def test_of_twins_each_renamed_file_settles_one(desk: Desk) -> None:
+    first, second = (desk.waiting(f"{name}.jpg", seed=1) for name in ("a", "b"))
+    desk.tend()
+
+    first.rename(desk.review / "dots" / "one.jpg")
+    desk.tend()
+    between = [desk.category(path) for path in (first, second)]
+    second.rename(desk.review / "noise" / "two.jpg")
+    desk.tend()
+
+    assert between == ["dots", None]
+    assert [desk.category(path) for path in (first, second)] == ["dots", "noise"]
+    assert desk.clean()
+
+
+def test_a_renamed_copy_decides_nothing_and_is_told(desk: Desk) -> None:
+    path = desk.waiting()
+    desk.tend()
+
+    shutil.copy(path, desk.review / "dots" / "copy.jpg")
+    desk.tend()
+
+    assert desk.category(path) is None
+    assert desk.deciding.left == {"dots/copy.jpg": "a copy: its item lies elsewhere"}
+
+
+def test_a_renamed_file_whose_decision_was_recorded_before_a_crash_is_carried_on(desk: Desk) -> None:
+    path = desk.waiting()
+    desk.tend()
+    path.rename(desk.review / "dots" / "renamed.jpg")
+    desk.installation.ledger.decide(path.name[:26], "dots", desk.installation.rows()[0].judged_at, "folder")
+
+    desk.tend()
+
+    assert files_below(desk.review) == []
+    desk.deciding.close()
+    desk.deciding = Deciding(desk.installation.config, logs.get_logger("test"))
+    assert desk.clean()
+
+
+def test_a_strangers_picture_is_told_until_it_is_gone(desk: Desk) -> None:
+    desk.tend()
+    (desk.review / "dots" / "holiday.jpg").write_bytes(tiny_jpeg("dots", 1))
+    desk.tend()
+
+    assert desk.deciding.left == {"dots/holiday.jpg": "no item's file"}
+    (desk.review / "dots" / "holiday.jpg").unlink()
+    desk.tend()
+    assert desk.deciding.left == {}
+
+
+def test_a_shelf_that_cannot_be_written_to_holds_up_no_decision(desk: Desk) -> None:
+    path = desk.waiting()
+    desk.tend()
+    shelf = desk.installation.paths.archive
+    shelf.rmdir()
+    shelf.write_text("a file where a folder must be")
+
+    moved = desk.move(path, "dots")
+    desk.tend()
+    between = (desk.category(path), moved.exists(), desk.deciding.left["dots/" + path.name])
+    shelf.unlink()
+    desk.tend()
+
+    assert between[:2] == ("dots", True)
+    assert "paths.archive" in between[2]
+    assert not moved.exists()
+    assert desk.clean()
+
+
 def test_a_symbolic_link_is_never_followed(desk: Desk, tmp_path: Path) -> None:
     path = desk.waiting()
     elsewhere = path.rename(tmp_path / path.name)

@@ -17,10 +17,14 @@ from returnsd.logs import Logger
 from returnsd.records import Decision
 from returnsd.review import Pending
 from returnsd.spool import Spool
+from returnsd.survey import Meanings, Survey, survey
 from returnsd.web.folders import Folders
 
 NAMELESS = "page"
 """Who decided, in the ledger and the results, where a person at the page or a program gave no name."""
+
+_SURVEY_EVERY = 30
+"""After how many rounds of `tend` review is looked through for what is missing or misplaced."""
 
 _LONGEST_PAUSE = 60
 """How many rounds of `tend` a decision that cannot be carried out waits for the next try, at most."""
@@ -55,6 +59,8 @@ class Deciding:
         self.ledger = Ledger(config.paths.state / LEDGER)
         self._folders = Folders(self.spool, self.ledger, log)
         self.pending: tuple[Pending, ...] = ()
+        self.survey = Survey()
+        self._rounds = 0
         self._pause = self._rounds_left = 1
         self._seen_to = max(self.ledger.newest()["decision"].values(), default=0)
         try:
@@ -132,10 +138,23 @@ class Deciding:
         unknown = self.ledger.verdict(item_id) is None
         return Refused(item_id, error, unknown, None if newest is None else newest.category)
 
+    @property
+    def left(self) -> dict[str, str]:
+        """Why files in the folders of review are left there, by their names below it."""
+        return self._folders.left
+
+    @property
+    def meanings(self) -> Meanings:
+        """What the folders of review stand for."""
+        return self._folders.meanings
+
     def tend(self, categories: Sequence[str]) -> None:
         """Do what is due now and then: take up what people moved by hand, carry on what could not be finished."""
         for decision in self._folders.step(categories):
             self._tell("item_decided", decision)
+        if self._rounds % _SURVEY_EVERY == 0:
+            self.survey = survey(self.spool.paths, self.ledger, self._folders.meanings)
+        self._rounds += 1
         self._look_after_others()
         self._rounds_left -= 1
         if self.pending and self._rounds_left <= 0:

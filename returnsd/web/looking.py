@@ -77,10 +77,12 @@ async def item(item_id: ItemId, request: Request, desk: TheDesk) -> Response:
         if queued is None:
             raise NotFound(f"no item {item_id}")
         story = Story(item_id, queued.item.file_name, queued.item.received_at, None, [], [], None)
+    file = await asyncio.to_thread(desk.previews.find, item_id, story.verdict, story.decision)
     return page(
         request,
         "item.html",
         story=story,
+        file_missing=file is None and story.expired_at is None,
         lies_at=_place(desk, story),
         can_decide=story.verdict is not None and story.verdict.shelf is not Shelf.REJECTED and not story.expired_at,
         categories=desk.judge.model.bundle.categories,

@@ -15,6 +15,7 @@ from returnsd.figures import Day, Figures, total
 from returnsd.inbox import STAY
 from returnsd.records import printable
 from returnsd.review import Pending
+from returnsd.survey import Meanings, Survey
 from returnsd.web.api import AUDITED_DAYS
 from returnsd.web.desk import Desk
 from returnsd.web.estimates import differ, share_bounds
@@ -127,10 +128,13 @@ async def gather(desk: Desk, now: datetime) -> Overview:
     sample, looked_at, wrong = counted.sample
     low, high = share_bounds(looked_at - wrong, looked_at)
     audited = Audited(sample, looked_at, wrong, low, high)
-    pending = await desk.deciding.ask(lambda deciding: deciding.pending)
+    pending, found, left, meanings = await desk.deciding.ask(
+        lambda deciding: (deciding.pending, deciding.survey, dict(deciding.left), deciding.meanings)
+    )
     notices = [
         *of_service(beat),
         *of_decisions(pending),
+        *of_review(found, left, meanings),
         *of_model(model, config.model.target_accuracy, audited),
         *of_drift(model, counted.confidences, counted.vectors),
     ]
@@ -235,6 +239,32 @@ def of_decisions(pending: Sequence[Pending]) -> list[Notice]:
         text = f"{times(count, 'decision')} {are} not moved yet: {found.what}"
         notices.append(Notice(text, found.remedy))
     return notices
+
+
+def of_review(found: Survey, left: Mapping[str, str], meanings: Meanings) -> list[Notice]:
+    """Return what is missing from review, and what lies there that no one will settle."""
+    notices = []
+    if found.missing:
+        text = f"{times(len(found.missing), 'item')} without a file in review: {_some(found.missing)}"
+        remedy = "put the file back, under any name, into the folder of its category; or settle it without"
+        notices.append(Notice(text, remedy))
+    if found.strangers:
+        text = f"{times(len(found.strangers), 'file')} in review that belong to no item: {_some(found.strangers)}"
+        notices.append(Notice(text, "pictures to be judged go into the inbox; what else there is, elsewhere"))
+    for folder in found.unknown:
+        closest = meanings.closest(folder)
+        remedy = f"did you mean {closest}? Move them there" if closest else "move them to the folder of a category"
+        notices.append(Notice(f"Files lie in review/{printable(folder)}, which is no category", remedy))
+    if left:
+        named = [f"{place} ({why})" for place, why in left.items()]
+        text = f"{times(len(left), 'file')} in the folders of review decided nothing: {_some(named)}"
+        notices.append(Notice(text, "look at them, and remove what does not belong there"))
+    return notices
+
+
+def _some(names: Sequence[str]) -> str:
+    more = [f"and {len(names) - _MOST_NAMED} more"] if len(names) > _MOST_NAMED else []
+    return ", ".join([*map(printable, names[:_MOST_NAMED]), *more])
 
 
 def of_model(model: Model, target_accuracy: float, audited: Audited) -> list[Notice]:

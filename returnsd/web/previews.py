@@ -75,7 +75,7 @@ class Previews:
     def read(self, item_id: str, verdict: Verdict | None, decision: Decision | None) -> bytes | None:
         """Return the bytes of an item's file (in any thread); None if it is nowhere or larger than is decoded."""
         for _ in range(2):  # it may be moved between finding and opening
-            path = self._find(item_id, verdict, decision)
+            path = self.find(item_id, verdict, decision)
             if path is None:
                 return None
             try:
@@ -90,7 +90,8 @@ class Previews:
                 os.close(descriptor)
         return None
 
-    def _find(self, item_id: str, verdict: Verdict | None, decision: Decision | None) -> Path | None:
+    def find(self, item_id: str, verdict: Verdict | None, decision: Decision | None) -> Path | None:
+        """Return where an item's file lies (in any thread); None if it is nowhere where it should be."""
         if verdict is not None:
             places = self._spool.expected_places(verdict, decision) + self._spool.expected_places(verdict, None)
             folders = list(dict.fromkeys(place.parent for place in places))
