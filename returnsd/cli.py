@@ -299,7 +299,14 @@ def _model_use(asked: argparse.Namespace) -> int:
 
 def _config_check(asked: argparse.Namespace) -> int:
     config = _read_config(asked)
-    open_model(config)
+    faults = []
+    for check in (lambda: open_model(config), lambda: read_token(config.web)):
+        try:
+            check()
+        except ConfigError as error:
+            faults += error.faults
+    if faults:
+        raise ConfigError(faults)
     print(f"{_config_name(asked)}: good; model {config.model.bundle}, inbox {config.paths.inbox}")
     return 0
 

@@ -225,6 +225,31 @@ def test_a_model_that_is_not_there_is_answered_with_those_that_are(
     assert "no bundle is called 'nothing'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("web", "said"),
+    [
+        ("{host: 0.0.0.0}", "web.host: 0.0.0.0 can be reached from other machines"),
+        ("{token_file: nowhere}", "nowhere cannot be read: no such file or directory"),
+        ("{token_file: open}", "everybody on this machine may use"),
+        ("{token_file: short}", "must hold one line of at least 16"),
+    ],
+)
+def test_what_the_page_would_refuse_is_found_by_the_check_with_all_other_faults(
+    web: str, said: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "open").write_text("a-token-of-twenty-letters")
+    (here / "open").chmod(0o644)
+    (here / "short").touch(0o600)
+    (here / "short").write_text("short")
+    (here / "config.yaml").write_text(f"model: {{bundle: nothing}}\nweb: {web}\n")
+
+    assert main(["config", "check"]) == 78
+
+    told = capsys.readouterr().err
+    assert said in told
+    assert "no bundle is called 'nothing'" in told
+
+
 def test_the_reference_names_every_key(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "reference"]) == 0
 

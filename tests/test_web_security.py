@@ -192,6 +192,19 @@ def test_a_token_file_without_a_good_token_is_a_fault(content: bytes, tmp_path: 
         read_token(Web(host="0.0.0.0", token_file=tmp_path / "token"))
 
 
+@pytest.mark.parametrize(("mode", "is_refused"), [(0o600, False), (0o640, False), (0o644, True), (0o602, True)])
+def test_a_token_that_everybody_may_read_or_write_is_none(mode: int, is_refused: bool, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    file.chmod(mode)
+
+    if is_refused:
+        with pytest.raises(ConfigError, match="everybody on this machine"):
+            read_token(Web(token_file=file))
+    else:
+        assert read_token(Web(token_file=file)) == Token(TOKEN)
+
+
 def test_a_token_file_that_is_missing_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         read_token(Web(token_file=tmp_path / "token"))

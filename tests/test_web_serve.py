@@ -63,6 +63,7 @@ def test_an_address_others_can_reach_without_a_token_is_a_config_fault(
 
 
 def test_with_a_token_it_listens_to_others(tmp_path: Path, tiny: Path) -> None:
+    (tmp_path / "token").touch(0o600)
     (tmp_path / "token").write_text(TOKEN)
     config = CONFIG.format(bundle=tiny).replace("{port: 0}", "{host: 0.0.0.0, port: 0, token_file: token}")
 

@@ -90,6 +90,7 @@ def open_house(folder: Path, bundle: Path, *, threshold: float = 0.9, token: str
     token_file = None
     if token is not None:
         token_file = folder / "token"
+        token_file.touch(0o600)
         token_file.write_text(token + "\n")
     installation = Installation(
         folder, Bundle.load(bundle), HerePool(bundle), lambda base: configured(base, bundle, threshold, token_file)

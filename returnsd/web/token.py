@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import ipaddress
 import re
+import stat
 from dataclasses import dataclass
 
 from returnsd.config import Web
@@ -49,20 +50,32 @@ class Token:
 
 
 def read_token(web: Web) -> Token | None:
-    """Return the token of web.token_file; ConfigError if there is none and the port is open to other machines."""
+    """Return the token of web.token_file; ConfigError if it cannot be used.
+
+    It cannot where there is none and the port is open to other machines, or where everybody may read its file.
+    """
     if web.token_file is None:
         if not is_loopback(web.host):
             raise ConfigError(
                 [
                     f"web.host: {web.host} can be reached from other machines, so web.token_file must name a file"
-                    " with a token (head -c 24 /dev/urandom | base64 > token), or web.host must be 127.0.0.1"
+                    " with a token (umask 077; head -c 24 /dev/urandom | base64 > token),"
+                    " or web.host must be 127.0.0.1"
                 ]
             )
         return None
     try:
         secret = web.token_file.read_text(encoding="utf-8").strip()
+        mode = web.token_file.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"web.token_file: {web.token_file} cannot be read: {error}"]) from error
+        raise ConfigError([f"web.token_file: {web.token_file} cannot be read: {_why(error)}"]) from error
+    if mode & stat.S_IRWXO:
+        raise ConfigError(
+            [
+                f"web.token_file: everybody on this machine may use {web.token_file}:"
+                f" chmod o-rwx {web.token_file}, and put a new token into it"
+            ]
+        )
     if len(secret) < _LEAST_LETTERS or not _TOKEN.fullmatch(secret):
         raise ConfigError(
             [
@@ -71,6 +84,10 @@ def read_token(web: Web) -> Token | None:
             ]
         )
     return Token(secret)
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or "unknown error").lower() if isinstance(error, OSError) else "it is no text"
 
 
 def is_loopback(host: str) -> bool:
