@@ -17,15 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from returnsd.ledger import Ledger
-from returnsd.records import (
-    DECISION_COLUMNS,
-    VERDICT_COLUMNS,
-    Decision,
-    Shelf,
-    Verdict,
-    decision_cells,
-    verdict_cells,
-)
+from returnsd.records import Decision, Shelf, Verdict
 
 # the newest decision of an item, unless it only takes back the one before it
 IN_FORCE = (
@@ -197,13 +189,13 @@ class History:
             expired_at=None if row[2] is None else datetime.fromisoformat(row[2]),
         )
 
-    def rows(self, kind: str, day: str, after: int, limit: int) -> list[tuple[int, dict[str, str]]]:
-        """Return (seq, cells by column) of a day's CSV beyond a seq; `kind` is returns or decisions."""
+    def rows(
+        self, kind: str, day: str, after: int, limit: int
+    ) -> list[tuple[int, Verdict]] | list[tuple[int, Decision]]:
+        """Return (seq, record) of a day's rows beyond a seq; `kind` is returns or decisions."""
         if kind == "returns":
-            verdicts = islice(self._ledger.verdicts_of(day, after), limit)
-            return [(seq, dict(zip(VERDICT_COLUMNS, verdict_cells(v), strict=True))) for seq, v in verdicts]
-        decisions = islice(self._ledger.decisions_of(day, after), limit)
-        return [(seq, dict(zip(DECISION_COLUMNS, decision_cells(d), strict=True))) for seq, d in decisions]
+            return list(islice(self._ledger.verdicts_of(day, after), limit))
+        return list(islice(self._ledger.decisions_of(day, after), limit))
 
     def _standings(self, rows: Sequence[tuple[int, str]]) -> list[Standing]:
         verdicts = self._ledger.verdicts([row[1] for row in rows])

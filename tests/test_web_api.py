@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -222,12 +223,66 @@ def test_what_is_no_picture_has_no_preview(house: House) -> None:
     assert answer.status_code == 404
 
 
-def test_an_unknown_item_is_404_and_no_id_is_422(house: House) -> None:
+def test_what_is_no_items_id_is_404_in_words(house: House) -> None:
     unknown = house.client.get("/v1/items/" + "0" * 26)
     nonsense = house.client.get("/v1/items/nonsense")
+    page = house.client.get("/items/NONE", headers={"Accept": "text/html"})
 
-    assert (unknown.status_code, nonsense.status_code) == (404, 422)
+    assert (unknown.status_code, nonsense.status_code, page.status_code) == (404, 404, 404)
+    assert nonsense.json()["detail"] == "there is no item 'nonsense'"
+    assert "there is no item &#39;NONE&#39;" in page.text
     assert unknown.headers["content-type"] == nonsense.headers["content-type"] == "application/problem+json"
+
+
+# --- what is not as it should be
+
+
+@pytest.mark.parametrize("body", [b"{", b"", b"no json", b'{"item_ids": ['])
+@pytest.mark.parametrize("path", ["/v1/decisions", "/v1/decisions/withdrawals", "/v1/review/looks"])
+def test_a_body_that_is_no_json_is_400(path: str, body: bytes, house: House) -> None:
+    answer = house.client.post(path, content=body, headers={"Content-Type": "application/json"})
+
+    assert answer.status_code in ((400, 422) if not body else (400,))
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/xml"])
+def test_a_body_that_is_not_said_to_be_json_is_415(kind: str | None, house: House) -> None:
+    headers = {} if kind is None else {"Content-Type": kind}
+
+    answer = house.client.post("/v1/decisions", content=b'{"item_ids": []}', headers=headers)
+
+    assert answer.status_code == 415
+    assert "application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/items", "/v1/review", "/v1/audit", "/v1/statistics", f"/v1/results/{datetime.now().date()}"]
+)
+def test_an_unknown_parameter_is_named_and_refused(path: str, house: House) -> None:
+    answer = house.client.get(path, params={"categroy": "dots"})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("no such parameter: categroy; known are: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"item_ids": ["x"], "category": "dots"}, "item_ids.0: must be an item's id, such as 01"),
+        ({"item_ids": ["0" * 26], "reject": "No!"}, "reject: must be a word of small letters"),
+        ({"item_ids": ["0" * 26], "category": "dots", "by": "a\nb"}, "by: must be one line of plain text"),
+        ({"item_ids": ["0" * 26], "category": "dots", "colour": "red"}, "colour: is not known here"),
+        ({"category": "dots"}, "item_ids: is missing"),
+        ([], "the body: "),
+    ],
+)
+def test_what_is_wrong_is_told_in_words_and_not_as_a_pattern(asked: object, said: str, house: House) -> None:
+    answer = house.client.post("/v1/decisions", json=asked)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(said)
+    assert "^" not in answer.text
 
 
 # --- review and decisions
@@ -437,20 +492,46 @@ def test_the_results_of_a_day_as_csv_are_the_file_byte_for_byte(house: House) ->
     assert answer.headers["content-disposition"] == f'attachment; filename="returns-{today()}.csv"'
 
 
-def test_the_results_of_a_day_as_json_go_on_page_by_page(house: House) -> None:
+def test_the_results_of_a_day_as_json_have_types_and_go_on_page_by_page(house: House) -> None:
     house.receive("stripes", 151, 152, 153)
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     after: int | None = 0
     while after is not None:
         page = house.client.get(f"/v1/results/{today()}", params={"after": after, "limit": 7}).json()
         rows += page["rows"]
         after = page["next_after"]
 
-    assert rows == list(csv.DictReader(io.StringIO(_csv(house, "returns"))))
+    in_file = list(csv.DictReader(io.StringIO(_csv(house, "returns"))))
+    assert [row["item_id"] for row in rows] == [row["item_id"] for row in in_file]
+    assert list(rows[0]) == list(in_file[0])
+    seen = next(row for row in rows if row["category"] is not None)
+    assert isinstance(seen["confidence"], float)
+    assert isinstance(seen["shortlist"], list)
+    assert seen["return_id"] is None
 
 
-@pytest.mark.parametrize("day", ["2020-01-01", "..%2F..%2Fetc", "2020-13-01", "today"])
-def test_a_day_without_results_or_that_is_none_is_told(day: str, house: House) -> None:
+def test_the_decisions_of_a_day_as_json_have_types(house: House) -> None:
+    (item_id,) = house.receive("stripes", 155)
+    house.client.post("/v1/decisions", json={"item_ids": [item_id], "category": "dots", "by": "Anna"})
+
+    rows = house.client.get(f"/v1/results/{today()}", params={"kind": "decisions", "limit": 5000}).json()["rows"]
+
+    (row,) = (row for row in rows if row["item_id"] == item_id)
+    assert (row["decided_by"], row["category"], row["reason"]) == ("Anna", "dots", None)
+    assert isinstance(row["confidence"], float)
+
+
+@pytest.mark.parametrize("format", ["csv", "json"])
+@pytest.mark.parametrize("kind", ["returns", "decisions"])
+def test_a_day_without_results_is_404_in_either_form(kind: str, format: str, house: House) -> None:
+    answer = house.client.get("/v1/results/2020-01-01", params={"kind": kind, "format": format})
+
+    assert answer.status_code == 404
+    assert answer.json()["detail"] == f"there are no {kind} of 2020-01-01"
+
+
+@pytest.mark.parametrize("day", ["..%2F..%2Fetc", "2020-13-01", "today"])
+def test_what_is_no_day_is_told(day: str, house: House) -> None:
     answer = house.client.get(f"/v1/results/{day}", params={"format": "csv"})
 
     assert answer.status_code in (404, 422)

@@ -1,5 +1,6 @@
 """What strangers try: other hosts, other sites, no token, wrong tokens, bodies too large or too slow."""
 
+import base64
 import socket
 import time
 from collections.abc import Iterator
@@ -361,6 +362,39 @@ def test_one_client_cannot_take_all_places() -> None:
         pass
 
     assert refused.value.response().headers["retry-after"] == "1"
+
+
+def test_a_request_with_more_pictures_than_the_share_takes_all_of_it() -> None:
+    places = Places(most=2)
+
+    with places.taken("a", 5):
+        with pytest.raises(TooMany), places.taken("a"):
+            pass
+        with places.taken("b", 2):
+            pass
+    with pytest.raises(TooMany), places.taken("a"), places.taken("a", 5):
+        pass
+
+
+def test_a_batch_holds_its_places_until_all_of_it_is_answered(house: House) -> None:
+    image = base64.b64encode(tiny_jpeg("dots", 1)).decode()
+    with house.desk.places.taken("127.0.0.1", 60):
+        refused = house.client.post("/predict/batch", json={"images": [image] * 40})
+        answered = house.client.post("/predict/batch", json={"images": [image] * 36})
+
+    assert (refused.status_code, answered.status_code) == (429, 200)
+    assert int(refused.headers["retry-after"]) > 0
+
+
+def test_too_many_connections_are_told_when_to_come_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "MOST_CONNECTIONS", 0)
+
+    with httpx.Client(base_url=house.client.base_url) as crowded:
+        answer = crowded.get("/v1/model")
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_client_that_asks_for_too_many_pictures_at_once_is_told_to_wait(house: House) -> None:

@@ -5,12 +5,18 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 
-from returnsd.web.access import the_desk
+from returnsd.web.access import json_body, only_known, the_desk
 from returnsd.web.desk import Desk
 from returnsd.web.problems import MEDIA_TYPE
 from returnsd.web.schemas import ProblemDocument
 
 TheDesk = Annotated[Desk, Depends(the_desk)]
+
+STRICT = [Depends(only_known)]
+"""For lists: unknown parameters are refused."""
+
+JSON = [Depends(json_body)]
+"""For what takes JSON: other bodies are refused."""
 
 AUDITED_DAYS = 30
 """How far back the audit looks."""

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from returnsd.history import Question, Standing
 from returnsd.records import Shelf, printable
 from returnsd.web.access import ItemId
-from returnsd.web.api import TheDesk, problems
+from returnsd.web.api import STRICT, TheDesk, problems
 from returnsd.web.desk import Desk
 from returnsd.web.documents import standing_document, story_document
 from returnsd.web.problems import NotFound
@@ -19,7 +19,7 @@ from returnsd.web.schemas import FoundItems, Shelves, StoryDocument
 router = APIRouter(tags=["items"])
 
 
-@router.get("/items", responses=problems())
+@router.get("/items", responses=problems(), dependencies=STRICT)
 async def search(
     desk: TheDesk,
     text: Annotated[

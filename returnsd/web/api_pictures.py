@@ -39,9 +39,9 @@ async def predict(request: Request, desk: TheDesk) -> Opinions:
     """Say what pictures show and what would be done with them; nothing is stored."""
     sent = await pictures_of(request)
     opinions = []
-    for start in range(0, len(sent), _AT_ONCE):
-        part = sent[start : start + _AT_ONCE]
-        with desk.places.taken(client_of(request), len(part)):
+    with desk.places.taken(client_of(request), len(sent)):
+        for start in range(0, len(sent), _AT_ONCE):
+            part = sent[start : start + _AT_ONCE]
             opinions += await asyncio.gather(*(desk.judge.opinion(one.data) for one in part))
     model = desk.judge.model
     return Opinions(

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
 from returnsd.figures import total
-from returnsd.web.api import TheDesk, first_day, problems
+from returnsd.web.api import STRICT, TheDesk, first_day, problems
+from returnsd.web.documents import row_document
 from returnsd.web.problems import NotFound
 from returnsd.web.schemas import ModelDocument, ResultRows, Statistics
 
@@ -21,6 +22,7 @@ _MOST_ROWS = 5000
     "/results/{day}",
     response_model=ResultRows,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}, **problems(404)},
+    dependencies=STRICT,
 )
 async def results(
     day: date,
@@ -39,11 +41,13 @@ async def results(
             raise NotFound(f"there are no {kind} of {day}")
         return FileResponse(path, media_type="text/csv; charset=utf-8; header=present", filename=path.name)
     rows = await desk.searching.ask(lambda history: history.rows(kind, day.isoformat(), after, limit))
+    if not rows and not after:
+        raise NotFound(f"there are no {kind} of {day}")
     more = rows[-1][0] if len(rows) == limit else None
-    return ResultRows(day=day.isoformat(), rows=[cells for _, cells in rows], next_after=more)
+    return ResultRows(day=day.isoformat(), rows=[row_document(row) for _, row in rows], next_after=more)
 
 
-@router.get("/statistics", responses=problems())
+@router.get("/statistics", responses=problems(), dependencies=STRICT)
 async def statistics(desk: TheDesk, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Statistics:
     """Return how much of what there was over some days up to today, and how things stand now."""
     first = first_day(days)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 
 from returnsd.errors import AlreadyDecided, DecisionError
 from returnsd.review import Pending
-from returnsd.web.api import AUDITED_DAYS, BODY, TheDesk, first_day, problems
+from returnsd.web.api import AUDITED_DAYS, BODY, JSON, STRICT, TheDesk, first_day, problems
 from returnsd.web.deciding import NAMELESS, Outcome, Refused
 from returnsd.web.documents import decision_document, waiting_sections
 from returnsd.web.problems import Problem, Unacceptable
@@ -29,7 +29,7 @@ from returnsd.web.waiting import by_category
 router = APIRouter(tags=["review"])
 
 
-@router.get("/review", responses=problems())
+@router.get("/review", responses=problems(), dependencies=STRICT)
 async def review_queue(
     desk: TheDesk,
     order: Annotated[
@@ -43,7 +43,7 @@ async def review_queue(
     return ReviewQueue(version=waiting.version, count=waiting.count, sections=waiting_sections(waiting.sections))
 
 
-@router.get("/audit", responses=problems())
+@router.get("/audit", responses=problems(), dependencies=STRICT)
 async def audit_queue(
     desk: TheDesk,
     order: Annotated[Orders, Query(description="has no meaning here; oldest first")] = "oldest",
@@ -63,7 +63,7 @@ async def audit_queue(
     return ReviewQueue(version=0, count=count[0] - count[1], sections=waiting_sections(by_category(items)))
 
 
-@router.post("/review/looks", responses=problems(*BODY))
+@router.post("/review/looks", responses=problems(415, *BODY), dependencies=JSON)
 async def look(asked: Look, desk: TheDesk) -> GlanceDocument:
     """Say what a person looks at, and learn what has changed meanwhile and who else looks at what."""
     now = time.monotonic()
@@ -73,7 +73,7 @@ async def look(asked: Look, desk: TheDesk) -> GlanceDocument:
     return GlanceDocument(version=glance.version, count=glance.count, gone=glance.gone, others=glance.others)
 
 
-@router.post("/decisions", responses=problems(404, 409, *BODY))
+@router.post("/decisions", responses=problems(404, 409, 415, *BODY), dependencies=JSON)
 async def decide(asked: Decide, desk: TheDesk) -> Decided:
     """Settle items. Those that someone settled before are refused, with who and when; 409 if all are."""
     if (asked.category is None) == (asked.reject is None):
@@ -99,7 +99,7 @@ async def decide(asked: Decide, desk: TheDesk) -> Decided:
     return _decided(outcome)
 
 
-@router.post("/decisions/withdrawals", responses=problems(404, 409, *BODY))
+@router.post("/decisions/withdrawals", responses=problems(404, 409, 415, *BODY), dependencies=JSON)
 async def withdraw(asked: Withdraw, desk: TheDesk) -> Decided:
     """Take back decisions: the items wait again. 409 if none could be taken back."""
     now = datetime.now().astimezone()

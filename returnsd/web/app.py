@@ -15,7 +15,7 @@ from returnsd.web import former, looking, people, probes, v1
 from returnsd.web.bodies import Bodies
 from returnsd.web.desk import Desk
 from returnsd.web.pages import page, wants_page
-from returnsd.web.problems import Busy, Problem
+from returnsd.web.problems import Busy, Problem, fault_of
 from returnsd.web.security import Gate, answer
 from returnsd.web.traffic import Counting
 
@@ -74,8 +74,17 @@ async def _http(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [{"where": [str(part) for part in fault["loc"]], "fault": fault["msg"]} for fault in error.errors()]
-    first = f"{'.'.join(faults[0]['where'])}: {faults[0]['fault']}" if faults else ""
+    found = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in found):
+        return _answer(request, Problem(400, "bad request", "the body is not JSON"))
+    faults = [
+        {
+            "where": [str(part) for part in fault["loc"] if part not in ("body", "query", "path")],
+            "fault": fault_of(fault),
+        }
+        for fault in found
+    ]
+    first = f"{'.'.join(faults[0]['where']) or 'the body'}: {faults[0]['fault']}" if faults else ""
     return _answer(request, Problem(422, "cannot be done", first, faults=faults))
 
 

@@ -1,6 +1,8 @@
 """Records as the API's documents: the one place that knows how one becomes the other."""
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 from returnsd.history import Standing, Story
 from returnsd.policy import shortlist
@@ -8,8 +10,10 @@ from returnsd.records import Decision, Verdict, printable
 from returnsd.web.judge import Opinion
 from returnsd.web.schemas import (
     DecisionDocument,
+    DecisionRow,
     ItemDocument,
     PictureOpinion,
+    ReturnRow,
     State,
     StoryDocument,
     WaitingItem,
@@ -102,6 +106,18 @@ def _waiting_item(verdict: Verdict) -> WaitingItem:
         shortlist=list(verdict.shortlist),
         duplicate_of=verdict.duplicate_of,
     )
+
+
+def row_document(row: Verdict | Decision) -> ReturnRow | DecisionRow:
+    """Return a row of the results for programs."""
+    if isinstance(row, Decision):
+        return DecisionRow(**{**_members(row), "shelf": row.shelf.value})
+    return ReturnRow(**{**_members(row), "shelf": row.shelf.value, "shortlist": list(row.shortlist)})
+
+
+def _members(row: Verdict | Decision) -> dict[str, Any]:
+    found = {field.name: getattr(row, field.name) for field in fields(row)}
+    return {**found, "file_name": printable(row.file_name)}
 
 
 def picture_opinion(name: str, opinion: Opinion) -> PictureOpinion:

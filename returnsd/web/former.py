@@ -120,9 +120,9 @@ async def predict_batch(request: Request, desk: Annotated[Desk, Depends(the_desk
     """Say what many pictures show; one that is no picture says so in its own entry."""
     asked = await asyncio.to_thread(_parsed, await request.body(), "images")
     entries: list[dict[str, object]] = []
-    for start in range(0, len(asked.pictures), _AT_ONCE):
-        part = asked.pictures[start : start + _AT_ONCE]
-        with desk.places.taken(client_of(request), len(part)):
+    with desk.places.taken(client_of(request), len(asked.pictures)):
+        for start in range(0, len(asked.pictures), _AT_ONCE):
+            part = asked.pictures[start : start + _AT_ONCE]
             entries += await asyncio.gather(*(_entry(desk, picture, asked.threshold) for picture in part))
     return JSONResponse(
         {

@@ -22,13 +22,18 @@ class Places:
 
     @contextmanager
     def taken(self, client: str, pictures: int = 1) -> Iterator[None]:
-        """Hold places for the block; TooMany if the client has its share already."""
-        if self._taken[client] + pictures > self._most:
+        """Hold places for the block; TooMany if the client has its share already.
+
+        One request may bring more pictures than the share: it holds all of it, so that the client has nothing else
+        under way beside it; of its pictures, too, only some are asked at once.
+        """
+        places = min(pictures, self._most)
+        if self._taken[client] + places > self._most:
             raise TooMany(self._most)
-        self._taken[client] += pictures
+        self._taken[client] += places
         try:
             yield
         finally:
-            self._taken[client] -= pictures
+            self._taken[client] -= places
             if not self._taken[client]:
                 del self._taken[client]

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 import returnsd
+from returnsd.obstacles import obstacle
 from returnsd.records import Shelf
 from returnsd.web.access import the_desk
 from returnsd.web.desk import Desk
@@ -36,11 +37,12 @@ async def readyz(desk: TheDesk) -> JSONResponse:
     try:
         await desk.reading.ask(lambda reading: reading.history.newest_decision())
     except Exception as error:  # whatever it is, we are not ready
-        checks["ledger"] = str(error)
+        checks["ledger"] = str(obstacle(error, desk.config.paths))
     beat = await desk.pulse.feel(desk.config)
     ready = set(checks.values()) == {"ok"}
     worker = "stopped" if beat.service is None else beat.problem or "running"
-    return JSONResponse({"ready": ready, **checks, "worker": worker}, 200 if ready else 503)
+    told = {"ready": ready, **checks, "worker": worker}
+    return JSONResponse(told) if ready else JSONResponse(told, 503, {"Retry-After": "5"})
 
 
 @router.get("/metrics", response_class=PlainTextResponse)

@@ -5,6 +5,9 @@ from typing import Any
 
 from fastapi.responses import JSONResponse
 
+PATTERNS: dict[str, str] = {}
+"""What texts of a pattern are, in words: no regular expression is told to people."""
+
 MEDIA_TYPE = "application/problem+json"
 
 
@@ -93,3 +96,17 @@ class Unacceptable(Problem):
 
     def __init__(self, detail: str) -> None:
         super().__init__(422, "cannot be done", detail)
+
+
+def fault_of(fault: Mapping[str, Any]) -> str:
+    """Return what is wrong with a value that a client sent, in words."""
+    if fault["type"] == "string_pattern_mismatch":
+        return f"must be {PATTERNS.get(fault['ctx']['pattern'], 'of another form: see /docs')}"
+    if fault["type"] == "extra_forbidden":
+        return "is not known here"
+    if fault["type"] == "missing":
+        return "is missing"
+    if fault["type"].startswith("model_attributes"):
+        return "must be a JSON object"
+    text = str(fault["msg"])
+    return text[:1].lower() + text[1:]

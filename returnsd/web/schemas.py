@@ -6,11 +6,23 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from returnsd import item_id
+from returnsd.web.problems import PATTERNS
 
 MOST_DECIDED_AT_ONCE = 500
 
-Id = Annotated[str, StringConstraints(pattern=f"^{item_id.PATTERN.pattern}$")]
-Name = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+_ID = f"^{item_id.PATTERN.pattern}$"
+_NAME = r"^[^\x00-\x1f\x7f-\x9f]*$"
+_REASON = r"^[a-z0-9_]{1,40}$"
+PATTERNS.update(
+    {
+        _ID: "an item's id, such as 01M84XJ0W3T1Q6Y2C5D8E7F9GA",
+        _NAME: "one line of plain text",
+        _REASON: "a word of small letters, digits and _, such as not_a_product",
+    }
+)
+
+Id = Annotated[str, StringConstraints(pattern=_ID)]
+Name = Annotated[str, StringConstraints(max_length=80, pattern=_NAME)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Shelves = Literal["archive", "review", "rejected"]
 State = Literal["queued", "judged", "decided", "expired"]
@@ -236,7 +248,7 @@ class Decide(Strict):
 
     item_ids: list[Id] = Field(min_length=1, max_length=MOST_DECIDED_AT_ONCE)
     category: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
-    reject: Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,40}$")] | None = Field(
+    reject: Annotated[str, StringConstraints(pattern=_REASON)] | None = Field(
         None, description="a machine-readable reason such as not_a_product", examples=["not_a_product", "retake"]
     )
     by: Name = Field("", description="who says so")
@@ -324,9 +336,45 @@ class ModelDocument(BaseModel):
     card: dict[str, Any]
 
 
+class ReturnRow(BaseModel):
+    """A verdict: the columns of the day's CSV, with numbers, lists and nulls."""
+
+    item_id: Id
+    received_at: datetime
+    judged_at: datetime
+    file_name: str
+    return_id: str | None
+    category: str | None
+    confidence: Probability | None
+    shelf: Shelves
+    reason: str
+    runner_up: str | None
+    runner_up_confidence: Probability | None
+    shortlist: list[str]
+    duplicate_of: str | None
+    model: str
+    sha256: str | None
+
+
+class DecisionRow(BaseModel):
+    """A decision: the columns of the day's CSV, with numbers and nulls."""
+
+    item_id: Id
+    decided_at: datetime
+    decided_by: str
+    file_name: str
+    return_id: str | None
+    category: str | None
+    shelf: Shelves
+    reason: str | None
+    predicted: str | None
+    confidence: Probability | None
+    sha256: str | None
+
+
 class ResultRows(BaseModel):
-    """Some rows of a day, as the CSV has them, and where to go on (`after`); null at the end."""
+    """Some rows of a day, and where to go on (`after`); null at the end."""
 
     day: str
-    rows: list[dict[str, str]]
+    rows: list[ReturnRow] | list[DecisionRow]
     next_after: int | None

@@ -14,6 +14,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 import returnsd
@@ -23,12 +24,14 @@ from returnsd.errors import ReturnsdError
 from returnsd.sdnotify import Notifier
 from returnsd.web.app import create_app
 from returnsd.web.desk import Desk, open_desk
+from returnsd.web.problems import Busy
+from returnsd.web.security import answer
 from returnsd.web.token import read_token
 
 HEAD_S = 15.0
 _ANSWER_S = 60.0
 _LAST_ANSWERS_S = 3
-_MOST_CONNECTIONS = 1000
+MOST_CONNECTIONS = 1000
 _HEAD_BYTES = 32 << 10
 _TEND_S = 1.0
 
@@ -120,7 +123,6 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=_MOST_CONNECTIONS,
                 timeout_graceful_shutdown=_LAST_ANSWERS_S,
                 h11_max_incomplete_event_size=_HEAD_BYTES,
             )
@@ -139,6 +141,8 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            self.app = _crowded  # uvicorn's own answer tells no client when to come again
         self._head = self.loop.call_later(HEAD_S, self._head_is_late)
 
     def data_received(self, data: bytes) -> None:
@@ -173,6 +177,13 @@ class Connection(H11Protocol):
         if self._head is not None:
             self._head.cancel()
             self._head = None
+
+
+async def _crowded(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer that there are too many connections, and close this one."""
+    problem = Busy(2, "there are too many connections; ask again after the seconds in Retry-After")
+    problem.headers["Connection"] = "close"
+    await answer(scope["path"], problem)(scope, receive, send)
 
 
 @contextmanager
