@@ -673,6 +673,53 @@ def test_a_decision_whose_answer_got_lost_is_shown_as_what_it_is(house: House, v
     assert by_id(house, item_id)["state"] == "judged"
 
 
+def test_a_decision_that_is_sent_again_is_no_quarrel_with_oneself(house: House, visit: Open) -> None:
+    (item_id,) = house.receive("stripes", 1)
+    page = visit(house, faults_allowed=True)
+    sent: list[Any] = []
+
+    def answer_late(route: Any) -> None:
+        sent.append(route.request.post_data_json)
+        route.abort() if len(sent) == 1 else route.continue_()
+
+    def decide_meanwhile(route: Any) -> None:
+        answer = route.fetch()
+        house.client.post("/v1/decisions", json=sent[0])
+        route.fulfill(response=answer)
+
+    page.route("**/v1/decisions", answer_late)
+    page.route(f"**/v1/items/{item_id}", decide_meanwhile)
+    page.keyboard.press("1")
+    settled(page)
+
+    assert len(sent) == 2
+    assert "was first" not in page.inner_text("#toast")
+    assert not page.is_disabled("#undo")
+
+
+def test_more_than_one_request_holds_is_decided_in_several(house: House, visit: Open) -> None:
+    for prefix in "abcdef":
+        house.receive("dots", *range(100), prefix=prefix)
+    page = visit(house, faults_allowed=True)  # pictures that are decided while they are asked for
+    for count in (400, 600):
+        page.keyboard.press("End")
+        page.wait_for_function(f"() => document.querySelectorAll('.card').length === {count}")
+
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("0")
+    settled(page)
+    none = house.client.get("/v1/review").json()["count"]
+    page.keyboard.press("Backspace")
+    settled(page)
+    all_again = house.client.get("/v1/review").json()["count"]
+    page.keyboard.press("0")
+    settled(page)
+
+    assert (none, all_again) == (0, 600)
+    assert house.client.get("/v1/review").json()["count"] == 0
+
+
 def test_the_network_may_go_and_come_back(house: House, visit: Open) -> None:
     house.receive("stripes", 1, 2, 3)
     page = visit(house, faults_allowed=True)
@@ -872,10 +919,10 @@ def test_a_decision_is_taken_back_and_made_anew_on_the_items_own_page(house: Hou
 
 def test_the_dashboard_keeps_itself_up_to_date(house: House, visit: Open) -> None:
     page = visit(house, "/dashboard", wait_for=".tile")
-    before = int(page.inner_text(".tile b >> nth=0"))
+    before = int(page.inner_text("h2:has-text('Received today')").split()[-1])
 
     house.receive("stripes", 1, 2)
-    page.wait_for_function(f"() => document.querySelector('.tile b').textContent == {before + 2}", timeout=20_000)
+    page.wait_for_selector(f"h2:text-is('Received today: {before + 2}')", timeout=20_000)
 
 
 # --- signing in

@@ -61,6 +61,9 @@ const percent = (share) => share === null || share === undefined ? "" : `${share
 const preview = (id, px) => `/v1/items/${id}/preview?px=${px}`;
 // the service's own time, as all pages show it: what stands before the offset
 const when = (text) => text.slice(0, 19).replace("T", " ");
+// what the ledger calls those who gave no name
+const NAMELESS = "page";
+const named = (by) => ({ [NAMELESS]: "Someone at the page", folder: "Someone with a file manager" })[by] ?? by;
 const pictures = (count) => count === 1 ? "1 picture" : `${count} pictures`;
 
 // --- review
@@ -538,7 +541,7 @@ class Review {
 
   async send(action, choice) {
     const ids = action.taken.map((entry) => entry.item.item_id), by = this.by();
-    const outcome = { decided: [], refused: [], failed: [], why: "" };
+    const outcome = { decided: [], pending: [], refused: [], failed: [], why: "" };
     for (let from = 0; from < ids.length; from += MOST_AT_ONCE) {
       await this.record(ids.slice(from, from + MOST_AT_ONCE), choice, by, outcome);
     }
@@ -557,6 +560,9 @@ class Review {
       if (!this.here) { this.focus(this.first(), { take: true }); }
       this.toast(`Not recorded, ${back.length === 1 ? "it is" : `${back.length} are`} back. ${outcome.why}.`, { bad: true });
     }
+    if (outcome.pending.length) {
+      this.toast(`Recorded. ${pictures(outcome.pending.length)} moved a little later: ${outcome.pending[0].detail}`, { undo: true });
+    }
     this.refused(outcome.refused);
     this.tell();
   }
@@ -565,13 +571,15 @@ class Review {
   // the items, as often as it takes, and what still waits is sent once more if it was the network.
   async record(ids, choice, by, outcome) {
     const rest = choice.category ? { category: choice.category } : { reject: choice.reject };
+    const ours = (one) => one.decided_by === (by || NAMELESS) && one.category === (choice.category ?? null);
     for (let again = false; ; again = true) {
       let silent = false;
       try {
         const { ok, status, document: answer } = await ask("/v1/decisions", { item_ids: ids, by, ...rest });
         if (ok || status === 409 || status === 404) {
           outcome.decided.push(...(answer.decided ?? []));
-          outcome.refused.push(...(answer.refused ?? []));
+          outcome.pending.push(...(answer.pending ?? []));
+          for (const one of answer.refused ?? []) { again && ours(one) ? outcome.decided.push(one) : outcome.refused.push(one); }
           return;
         }
         outcome.why = inWords(answer);
@@ -579,18 +587,17 @@ class Review {
         silent = true;
         outcome.why = "The service did not answer";
       }
-      ids = await this.stillWaiting(ids, choice, by, outcome);
+      ids = await this.stillWaiting(ids, ours, outcome);
       if (!ids.length) { return; }
       if (again || !silent) { outcome.failed.push(...ids); return; }
     }
   }
 
-  async stillWaiting(ids, choice, by, outcome) {
+  async stillWaiting(ids, ours, outcome) {
     const waiting = [];
     for (const id of ids) {
       const decision = (await this.insist(`/v1/items/${id}`)).item?.decision;
-      const same = decision && decision.category === (choice.category ?? null) && decision.decided_by === (by || "page");
-      if (same) { outcome.decided.push(decision); } else if (decision) { outcome.refused.push(decision); } else { waiting.push(id); }
+      if (!decision) { waiting.push(id); } else if (ours(decision)) { outcome.decided.push(decision); } else { outcome.refused.push(decision); }
     }
     return waiting;
   }
@@ -610,7 +617,7 @@ class Review {
   refused(refused) {
     if (!refused.length) { return; }
     const [first] = refused;
-    const who = first.decided_by ? `${first.decided_by} was first: ${first.category ?? "rejected"}, ${when(first.decided_at)}` : first.detail;
+    const who = first.decided_by ? `${named(first.decided_by)} was first: ${first.category ?? "rejected"}, ${when(first.decided_at)}` : first.detail;
     this.toast(refused.length === 1 ? `Decided already. ${who}` : `${refused.length} were decided already. ${who}`, { bad: true });
     this.say(`Decided already. ${who}`);
   }
@@ -779,8 +786,10 @@ class Review {
     if (this.show($("zoom-image"), item, 1600)) { $("stage").classList.remove("full"); }
     $("zoom-says").replaceChildren(...this.opinion(item));
     const chosen = this.chosen.has(item.item_id), others = this.chosen.size - (chosen ? 1 : 0);
-    const stay = others ? ` ${others === 1 ? "One other stays" : `${others} others stay`} selected.` : "";
-    $("zoom-note").textContent = this.chosen.size ? `Decides this picture alone.${stay}` : "";
+    const rest = others === 1 ? "one other" : `${others} others`;
+    $("zoom-note").textContent = !others ? "" : chosen
+      ? `Selected with ${rest}. Here, you decide this picture alone.`
+      : `Taken out of the selection of ${rest}. Here, you decide this picture alone.`;
   }
 
   // --- what others do
