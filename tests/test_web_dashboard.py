@@ -11,6 +11,7 @@ import pytest
 
 from returnsd.figures import Day
 from returnsd.web import charts, overview
+from returnsd.web.api_examples import EXAMPLES
 from returnsd.web.estimates import differ, share_bounds
 from returnsd.web.pulse import Beat
 from returnsd.words import percent, zone
@@ -314,6 +315,21 @@ def test_the_api_is_described_on_a_page_of_our_own(house: House) -> None:
         assert f"<code>{path}</code>" in text
     for name in document["components"]["schemas"]:
         assert f'id="{name}"' in text
+
+
+def test_the_apis_page_shows_examples_and_no_empty_defaults(house: House) -> None:
+    text = text_of(house, "/docs")
+    document = house.client.get("/openapi.json").json()
+
+    assert "(default )" not in text
+    assert "(default None)" not in text
+    assert "Idempotency-Key: order-4711" in text
+    assert all(method.lower() in document["paths"][path] for method, path in EXAMPLES)
+
+
+def test_the_apis_page_is_reached_from_every_page(house: House) -> None:
+    for path in ("/", "/dashboard", "/history"):
+        assert '<a href="/docs">API</a>' in text_of(house, path)
 
 
 def test_no_page_takes_anything_from_elsewhere(house: House) -> None:

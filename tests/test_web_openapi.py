@@ -63,5 +63,12 @@ def test_everything_is_described(house: House) -> None:
         for method, operation in methods.items():
             assert operation["description"], f"{method} {path}"
             assert operation["tags"], f"{method} {path}"
+            for parameter in operation.get("parameters", []):
+                assert parameter.get("description"), f"{method} {path}: {parameter['name']}"
+            for status, response in operation["responses"].items():
+                assert status < "400" or len(response.get("content", {})) <= 1, f"{method} {path}: {status}"
+    for name, schema in document["components"]["schemas"].items():
+        for member, told in schema.get("properties", {}).items():
+            assert told.get("description"), f"{name}.{member}"
     found = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
     assert found == set(OPERATIONS)

@@ -45,9 +45,7 @@ def only_known(request: Request) -> None:
     known = set(signature(request.scope["endpoint"]).parameters) - {*request.path_params, "desk", "request"}
     unknown = sorted(set(request.query_params) - known)
     if unknown:
-        raise Unacceptable(
-            f"no such parameter: {', '.join(unknown)}; known are: {', '.join(sorted(known)) or 'none'}"
-        )
+        raise Unacceptable(f"no such parameter: {', '.join(unknown)}; known are: {', '.join(sorted(known))}")
 
 
 def json_body(request: Request) -> None:

@@ -24,6 +24,21 @@ AUDITED_DAYS = 30
 BODY = (400, 408, 413)
 """What may go wrong with any body."""
 
+_WHEN = {
+    400: "the body cannot be parsed",
+    401: "the token is missing or wrong",
+    403: "a page of another site asked",
+    404: "there is no such thing",
+    408: "the body did not arrive in time",
+    409: "someone decided before",
+    413: "larger than limits.file_mib",
+    415: "the Content-Type is not one that is taken here",
+    421: "another host name than this machine's, without a token",
+    422: "well-formed, but it cannot be",
+    429: "too much at once from one client: Retry-After",
+    503: "too much at once, or a disk that cannot be written to: Retry-After",
+}
+
 _PROBLEM: dict[str, Any] = {
     "model": ProblemDocument,
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
@@ -33,7 +48,7 @@ _PROBLEM: dict[str, Any] = {
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return how the OpenAPI describes these answers, and those that any request may get."""
     always = (401, 403, 421, 422, 503)
-    return {status: dict(_PROBLEM) for status in sorted({*always, *statuses})}
+    return {status: {**_PROBLEM, "description": _WHEN[status]} for status in sorted({*always, *statuses})}
 
 
 def first_day(days: int) -> str:

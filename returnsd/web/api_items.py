@@ -25,11 +25,11 @@ async def search(
     text: Annotated[
         str | None, Query(max_length=200, description="an id, or part of a file name or return id")
     ] = None,
-    category: Annotated[str | None, Query(max_length=200)] = None,
-    shelf: Annotated[Shelves | None, Query()] = None,
+    category: Annotated[str | None, Query(max_length=200, description="what it is held to be")] = None,
+    shelf: Annotated[Shelves | None, Query(description="where its file lies")] = None,
     day: Annotated[date | None, Query(description="the local day of judging")] = None,
     before: Annotated[int | None, Query(ge=1, le=2**53, description="go on from here: next_before")] = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 60,
+    limit: Annotated[int, Query(ge=1, le=500, description="how many at most")] = 60,
 ) -> FoundItems:
     """Search for items, newest first."""
     question = Question(

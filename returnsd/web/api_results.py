@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse, Response
 
 from returnsd.figures import total
@@ -25,14 +25,14 @@ _MOST_ROWS = 5000
     dependencies=STRICT,
 )
 async def results(
-    day: date,
+    day: Annotated[date, Path(description="a local day, YYYY-MM-DD")],
     desk: TheDesk,
     kind: Annotated[
         Literal["returns", "decisions"], Query(description="verdicts, or what people decided")
     ] = "returns",
     format: Annotated[Literal["csv", "json"], Query(description="the day's file, or rows in JSON")] = "json",
     after: Annotated[int, Query(ge=0, le=2**53, description="go on from here: next_after")] = 0,
-    limit: Annotated[int, Query(ge=1, le=_MOST_ROWS)] = 1000,
+    limit: Annotated[int, Query(ge=1, le=_MOST_ROWS, description="how many rows of JSON at most")] = 1000,
 ) -> ResultRows | Response:
     """Return the results of a local day."""
     if format == "csv":
@@ -48,7 +48,9 @@ async def results(
 
 
 @router.get("/statistics", responses=problems(), dependencies=STRICT)
-async def statistics(desk: TheDesk, days: Annotated[int, Query(ge=1, le=366)] = 30) -> Statistics:
+async def statistics(
+    desk: TheDesk, days: Annotated[int, Query(ge=1, le=366, description="how many local days up to today")] = 30
+) -> Statistics:
     """Return how much of what there was over some days up to today, and how things stand now."""
     first = first_day(days)
     found, categories, reasons = await desk.counting.ask(

@@ -35,7 +35,7 @@ async def review_queue(
     order: Annotated[
         Orders, Query(description="alike pictures together, oldest first, or least sure first")
     ] = "alike",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    limit: Annotated[int, Query(ge=1, le=1000, description="how many at most")] = 200,
     skip: Annotated[list[Id] | None, Query(max_length=500, description="ids to leave out")] = None,
 ) -> ReviewQueue:
     """Return what waits for people, most useful first."""
@@ -47,7 +47,7 @@ async def review_queue(
 async def audit_queue(
     desk: TheDesk,
     order: Annotated[Orders, Query(description="has no meaning here; oldest first")] = "oldest",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    limit: Annotated[int, Query(ge=1, le=1000, description="how many at most")] = 200,
     skip: Annotated[list[Id] | None, Query(max_length=500, description="ids to leave out")] = None,
 ) -> ReviewQueue:
     """Return archived items of the stable random sample (web.audit_share) that no one has looked at yet.

@@ -1,6 +1,7 @@
 """The application: every route in its place behind the gate, and one form for whatever goes wrong."""
 
 import sqlite3
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +16,7 @@ from returnsd.web import former, looking, people, probes, v1
 from returnsd.web.bodies import Bodies
 from returnsd.web.desk import Desk
 from returnsd.web.pages import page, wants_page
-from returnsd.web.problems import Busy, Problem, fault_of
+from returnsd.web.problems import MEDIA_TYPE, Busy, Problem, fault_of
 from returnsd.web.security import Gate, answer
 from returnsd.web.traffic import Counting
 
@@ -38,6 +39,8 @@ def create_app(desk: Desk) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.desk = desk
+    generate = app.openapi
+    app.openapi = lambda: described(generate())  # type: ignore[method-assign]
     for router in (probes.router, former.router, v1.router, people.router, looking.router):
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
@@ -50,6 +53,16 @@ def create_app(desk: Desk) -> FastAPI:
     app.add_middleware(Gate, token=desk.token, host=desk.config.web.host, log=desk.log)
     app.add_middleware(Counting, traffic=desk.traffic)
     return app
+
+
+def described(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an OpenAPI document in which every problem has one form alone: problem+json."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for response in operation["responses"].values():
+                if MEDIA_TYPE in response.get("content", {}):
+                    response["content"].pop("application/json", None)
+    return document
 
 
 def _large(desk: Desk) -> dict[str, int]:
@@ -77,13 +90,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors()
     if any(fault["type"] == "json_invalid" for fault in found):
         return _answer(request, Problem(400, "bad request", "the body is not JSON"))
-    faults = [
-        {
-            "where": [str(part) for part in fault["loc"] if part not in ("body", "query", "path")],
-            "fault": fault_of(fault),
-        }
-        for fault in found
-    ]
+    faults = [{"where": [str(part) for part in fault["loc"][1:]], "fault": fault_of(fault)} for fault in found]
     first = f"{'.'.join(faults[0]['where']) or 'the body'}: {faults[0]['fault']}" if faults else ""
     return _answer(request, Problem(422, "cannot be done", first, faults=faults))
 

@@ -20,6 +20,7 @@ from returnsd.web.schemas import (
     WaitingSection,
 )
 from returnsd.web.waiting import Section
+from returnsd.words import moment
 
 
 def decision_document(decision: Decision) -> DecisionDocument:
@@ -101,6 +102,7 @@ def _waiting_item(verdict: Verdict) -> WaitingItem:
         file_name=printable(verdict.file_name),
         return_id=verdict.return_id,
         received_at=verdict.received_at,
+        received_local=moment(verdict.received_at),
         category=verdict.category,
         confidence=verdict.confidence,
         shortlist=list(verdict.shortlist),

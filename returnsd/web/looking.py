@@ -12,6 +12,7 @@ from returnsd.history import Question, Story
 from returnsd.records import Shelf
 from returnsd.web import charts, overview
 from returnsd.web.access import ItemId, the_desk
+from returnsd.web.api_examples import EXAMPLES
 from returnsd.web.desk import Desk
 from returnsd.web.pages import page
 from returnsd.web.problems import NotFound
@@ -116,6 +117,7 @@ def _by_tag(document: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            entry = {"path": path, "method": method.upper(), **operation}
+            example = EXAMPLES.get((method.upper(), path))
+            entry = {"path": path, "method": method.upper(), "example": example, **operation}
             groups.setdefault(operation["tags"][0], []).append(entry)
     return groups

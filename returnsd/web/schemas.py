@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from returnsd import item_id
+from returnsd.web.members import describe
 from returnsd.web.problems import PATTERNS
 
 MOST_DECIDED_AT_ONCE = 500
@@ -29,13 +30,19 @@ State = Literal["queued", "judged", "decided", "expired"]
 Orders = Literal["alike", "oldest", "unsure"]
 
 
-class Strict(BaseModel):
+class Document(BaseModel):
+    """What is told or asked; its members are described in one place."""
+
+    model_config = ConfigDict(json_schema_extra=describe)
+
+
+class Strict(Document):
     """What clients send: unknown members are refused, so that a slip is told and not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class ProblemDocument(BaseModel):
+class ProblemDocument(Document):
     """RFC 9457; further members tell more."""
 
     model_config = ConfigDict(extra="allow")
@@ -49,13 +56,13 @@ class ProblemDocument(BaseModel):
 # --- the former API
 
 
-class FormerError(BaseModel):
+class FormerError(Document):
     """What went wrong."""
 
     error: str
 
 
-class FormerHealth(BaseModel):
+class FormerHealth(Document):
     """The service is up."""
 
     status: str
@@ -63,14 +70,14 @@ class FormerHealth(BaseModel):
     model_info: dict[str, Any]
 
 
-class FormerEntry(BaseModel):
+class FormerEntry(Document):
     """A category and how probable it is."""
 
     category: str
     confidence: Probability
 
 
-class FormerPrediction(BaseModel):
+class FormerPrediction(Document):
     """What one picture shows: the categories at or above the threshold, and all; best first."""
 
     predictions: list[FormerEntry]
@@ -79,7 +86,7 @@ class FormerPrediction(BaseModel):
     all_predictions: list[FormerEntry]
 
 
-class FormerBatchEntry(BaseModel):
+class FormerBatchEntry(Document):
     """What one of many pictures shows, or why nothing can be said of it."""
 
     filtered_predictions: list[FormerEntry]
@@ -87,7 +94,7 @@ class FormerBatchEntry(BaseModel):
     error: str | None = None
 
 
-class FormerBatch(BaseModel):
+class FormerBatch(Document):
     """What many pictures show, in the order in which they were sent."""
 
     predictions: list[FormerBatchEntry]
@@ -99,7 +106,7 @@ class FormerBatch(BaseModel):
 # --- predict and submit
 
 
-class PictureOpinion(BaseModel):
+class PictureOpinion(Document):
     """What the model says of a picture and what the service would do with it; nothing was stored."""
 
     name: str
@@ -112,7 +119,7 @@ class PictureOpinion(BaseModel):
     probabilities: dict[str, float]
 
 
-class Opinions(BaseModel):
+class Opinions(Document):
     """One opinion for each picture, in the order in which they were sent."""
 
     model: str
@@ -120,7 +127,7 @@ class Opinions(BaseModel):
     predictions: list[PictureOpinion]
 
 
-class SubmittedItem(BaseModel):
+class SubmittedItem(Document):
     """A picture that is durably in the queue; `again` if it already was, under the same idempotency key."""
 
     item_id: Id
@@ -130,7 +137,7 @@ class SubmittedItem(BaseModel):
     again: bool
 
 
-class SubmittedItems(BaseModel):
+class SubmittedItems(Document):
     """One for each picture, in the order in which they were sent."""
 
     items: list[SubmittedItem]
@@ -139,7 +146,7 @@ class SubmittedItems(BaseModel):
 # --- items
 
 
-class DecisionDocument(BaseModel):
+class DecisionDocument(Document):
     """What a person said of an item."""
 
     item_id: Id
@@ -150,7 +157,7 @@ class DecisionDocument(BaseModel):
     reason: str | None
 
 
-class ItemDocument(BaseModel):
+class ItemDocument(Document):
     """An item with its verdict, and the decision in force if there is one."""
 
     item_id: Id
@@ -172,14 +179,14 @@ class ItemDocument(BaseModel):
     decision: DecisionDocument | None
 
 
-class FoundItems(BaseModel):
+class FoundItems(Document):
     """Items that answer a search, newest first; ask again with `before` = `next_before` for older ones."""
 
     items: list[ItemDocument]
     next_before: int | None
 
 
-class StoryDocument(BaseModel):
+class StoryDocument(Document):
     """All that is known of an item; `item` is null while it waits in the queue."""
 
     item_id: Id
@@ -195,20 +202,21 @@ class StoryDocument(BaseModel):
 # --- review
 
 
-class WaitingItem(BaseModel):
+class WaitingItem(Document):
     """An item that waits for a person."""
 
     item_id: Id
     file_name: str
     return_id: str | None
     received_at: datetime
+    received_local: str
     category: str | None
     confidence: Probability | None
     shortlist: list[str]
     duplicate_of: str | None
 
 
-class WaitingSection(BaseModel):
+class WaitingSection(Document):
     """Items that stand together: alike pictures, or single ones of one predicted category."""
 
     key: str
@@ -217,7 +225,7 @@ class WaitingSection(BaseModel):
     items: list[WaitingItem]
 
 
-class ReviewQueue(BaseModel):
+class ReviewQueue(Document):
     """What waits for people, most useful first."""
 
     version: int
@@ -234,7 +242,7 @@ class Look(Strict):
     items: list[Id] = Field(default_factory=list, max_length=200)
 
 
-class GlanceDocument(BaseModel):
+class GlanceDocument(Document):
     """What changed since `version`: how many wait, which items left, and who else looks at which."""
 
     version: int
@@ -262,7 +270,7 @@ class Withdraw(Strict):
     decided_at: datetime | None = None
 
 
-class RefusedItem(BaseModel):
+class RefusedItem(Document):
     """An item that could not be decided, and why; with whoever was first."""
 
     item_id: Id
@@ -273,14 +281,14 @@ class RefusedItem(BaseModel):
     category: str | None = None
 
 
-class PendingItem(BaseModel):
+class PendingItem(Document):
     """An item that is decided, and whose file is moved later: what is in the way."""
 
     item_id: Id
     detail: str
 
 
-class Decided(BaseModel):
+class Decided(Document):
     """What came of deciding many items: each was decided or refused by itself.
 
     `pending` are those of the decided whose files could not be moved yet: nothing is to be sent again for them.
@@ -294,20 +302,20 @@ class Decided(BaseModel):
 # --- figures
 
 
-class DayDocument(BaseModel):
+class DayDocument(Document):
     """What was received on a local day (or on several) and how it stands now: the parts add up to `received`."""
 
-    day: str = Field(description="YYYY-MM-DD; empty for the sum over days")
-    received: int = Field(description="taken in on that day")
-    archived_by_itself: int = Field(description="without a person; the audit may have corrected the category since")
-    archived_by_people: int = Field(description="was in doubt; a person said what it is")
-    rejected_by_itself: int = Field(description="no usable picture")
-    rejected_by_people: int = Field(description="a person said that it is no product, or must be retaken")
-    waiting: int = Field(description="in doubt, and waits for a person")
-    unjudged: int = Field(description="taken in, not judged yet")
+    day: str
+    received: int
+    archived_by_itself: int
+    archived_by_people: int
+    rejected_by_itself: int
+    rejected_by_people: int
+    waiting: int
+    unjudged: int
 
 
-class Statistics(BaseModel):
+class Statistics(Document):
     """How much of what, over some days up to today."""
 
     since: str
@@ -323,7 +331,7 @@ class Statistics(BaseModel):
     problem: str | None
 
 
-class ModelDocument(BaseModel):
+class ModelDocument(Document):
     """The model in force, and the rule that goes with it."""
 
     model: str
@@ -336,7 +344,7 @@ class ModelDocument(BaseModel):
     card: dict[str, Any]
 
 
-class ReturnRow(BaseModel):
+class ReturnRow(Document):
     """A verdict: the columns of the day's CSV, with numbers, lists and nulls."""
 
     item_id: Id
@@ -356,7 +364,7 @@ class ReturnRow(BaseModel):
     sha256: str | None
 
 
-class DecisionRow(BaseModel):
+class DecisionRow(Document):
     """A decision: the columns of the day's CSV, with numbers and nulls."""
 
     item_id: Id
@@ -372,9 +380,9 @@ class DecisionRow(BaseModel):
     sha256: str | None
 
 
-class ResultRows(BaseModel):
+class ResultRows(Document):
     """Some rows of a day, and where to go on (`after`); null at the end."""
 
     day: str
-    rows: list[ReturnRow] | list[DecisionRow]
+    rows: list[ReturnRow | DecisionRow]
     next_after: int | None
