@@ -19,6 +19,7 @@ from typing import Any
 from returnsd import schema
 from returnsd.errors import AlreadyDecided, DecisionError, SpoolError
 from returnsd.records import WITHDRAWN, Decision, Item, Shelf, Verdict
+from returnsd.words import author, moment
 
 LEDGER = "ledger.sqlite"
 """The file's name in paths.state."""
@@ -171,7 +172,7 @@ class Ledger:
             if earlier is not None and not earlier.withdrawn:
                 raise AlreadyDecided(
                     f"item {item_id} was decided already: {earlier.category or earlier.reason},"
-                    f" by {earlier.decided_by} at {earlier.decided_at.isoformat(timespec='seconds')}",
+                    f" by {author(earlier.decided_by)}, {moment(earlier.decided_at)}",
                     earlier.decided_by,
                     earlier.decided_at,
                 )

@@ -106,6 +106,9 @@ class Decision:
 
 WITHDRAWN = "withdrawn"
 
+NAMELESS, BY_FOLDER = "page", "folder"
+"""Who decided, in the ledger and the results, where a person gave no name, or used a file manager."""
+
 VERDICT_COLUMNS = (
     "item_id", "received_at", "judged_at", "file_name", "return_id", "category", "confidence", "shelf", "reason",
     "runner_up", "runner_up_confidence", "shortlist", "duplicate_of", "model", "sha256",

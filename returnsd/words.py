@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from returnsd.records import BY_FOLDER, NAMELESS
+
 
 def percent(share: float | None, decimals: int = 0) -> str:
     """Return a share from 0 to 1 as `94 %` or `94.2 %`; an empty text for None.
@@ -29,6 +31,11 @@ def zone(now: datetime) -> str:
     name = here.tzname() or ""
     utc = f"UTC{offset[:3]}:{offset[3:]}"
     return "UTC" if offset == "+0000" else utc if name.lstrip("+-").isdigit() or not name else f"{name}, {utc}"
+
+
+def author(decided_by: str) -> str:
+    """Return who decided; those who gave no name are called by where they were."""
+    return {NAMELESS: "someone at the page", BY_FOLDER: "someone with a file manager"}.get(decided_by, decided_by)
 
 
 def times(count: int, one: str, many: str | None = None) -> str:

@@ -30,8 +30,9 @@ LAYERS = [
     ["companion"],
     ["disk", "sdnotify", "logs", "metrics", "progress"],
     ["policy", "journal", "report"],
+    ["words"],
     ["records", "config", "item_id"],
-    ["rules", "yaml_text", "words"],
+    ["rules", "yaml_text"],
     ["errors"],
     [""],  # returnsd/__init__.py
 ]

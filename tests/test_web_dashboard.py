@@ -332,10 +332,16 @@ def test_the_apis_page_is_reached_from_every_page(house: House) -> None:
         assert '<a href="/docs">API</a>' in text_of(house, path)
 
 
+def test_without_a_token_there_is_nothing_to_sign_in_to(house: House) -> None:
+    answer = house.client.get("/login", params={"next": "/history"}, headers=PAGE)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
 def test_no_page_takes_anything_from_elsewhere(house: House) -> None:
     item_id = house.installation.rows()[0].item_id
 
-    for path in ("/", "/audit", "/dashboard", "/history", f"/items/{item_id}", "/docs", "/login"):
+    for path in ("/", "/audit", "/dashboard", "/history", f"/items/{item_id}", "/docs"):
         text = text_of(house, path)
         found = re.findall(r'(?:src|href|action)="([^"]*)"', text)
         assert all(address.startswith(("/", "#")) for address in found), path

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from returnsd.words import moment, percent, times, zone
+from returnsd.words import author, moment, percent, times, zone
 
 
 @pytest.fixture
@@ -49,6 +49,12 @@ def test_a_zone_without_a_name_is_told_by_its_offset(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_who_gave_no_name_is_someone() -> None:
+    assert [author(name) for name in ("Anna", "page", "folder")] == [
+        "Anna", "someone at the page", "someone with a file manager",
+    ]  # fmt: skip
 
 
 def test_a_count_agrees_with_its_noun() -> None:

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from returnsd.errors import AlreadyDecided, DecisionError
+from returnsd.records import NAMELESS
 from returnsd.review import Pending
 from returnsd.web.api import AUDITED_DAYS, BODY, JSON, STRICT, TheDesk, first_day, problems
-from returnsd.web.deciding import NAMELESS, Outcome, Refused
+from returnsd.web.deciding import Outcome, Refused
 from returnsd.web.documents import decision_document, waiting_sections
 from returnsd.web.problems import Problem, Unacceptable
 from returnsd.web.schemas import (

@@ -19,9 +19,7 @@ from returnsd.review import Pending
 from returnsd.spool import Spool
 from returnsd.survey import Meanings, Survey, survey
 from returnsd.web.folders import Folders
-
-NAMELESS = "page"
-"""Who decided, in the ledger and the results, where a person at the page or a program gave no name."""
+from returnsd.words import author, moment
 
 _SURVEY_EVERY = 30
 """After how many rounds of `tend` review is looked through for what is missing or misplaced."""
@@ -127,8 +125,8 @@ class Deciding:
         if made_at is None or newest is None or newest.withdrawn or newest.decided_at == made_at:
             return
         raise AlreadyDecided(
-            f"item {item_id} was decided anew since: {newest.category or newest.reason}, by {newest.decided_by}"
-            f" at {newest.decided_at.isoformat(timespec='seconds')}",
+            f"item {item_id} was decided anew since: {newest.category or newest.reason},"
+            f" by {author(newest.decided_by)}, {moment(newest.decided_at)}",
             newest.decided_by,
             newest.decided_at,
         )

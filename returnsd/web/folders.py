@@ -18,12 +18,9 @@ from returnsd.errors import DecisionError, Unreadable
 from returnsd.ledger import Ledger
 from returnsd.logs import Logger
 from returnsd.obstacles import obstacle
-from returnsd.records import Decision, Shelf, Verdict
+from returnsd.records import BY_FOLDER, Decision, Shelf, Verdict
 from returnsd.spool import Spool
 from returnsd.survey import Meaning, Meanings
-
-BY = "folder"
-"""Who decided, in the ledger and the results: a file manager does not say whose hand it was."""
 
 _ALL_EVERY = 5
 _MOST_TOLD = 10_000
@@ -96,7 +93,7 @@ class Folders:
             return None
         try:
             now = datetime.now().astimezone()
-            decision = review.note(self._ledger, verdict.item_id, meaning.category, BY, now, meaning.reason)
+            decision = review.note(self._ledger, verdict.item_id, meaning.category, BY_FOLDER, now, meaning.reason)
         except DecisionError as error:
             self._leave(path, str(error))
             return None

@@ -249,7 +249,8 @@ def of_review(found: Survey, left: Mapping[str, str], meanings: Meanings) -> lis
         remedy = "put the file back, under any name, into the folder of its category; or settle it without"
         notices.append(Notice(text, remedy))
     if found.strangers:
-        text = f"{times(len(found.strangers), 'file')} in review that belong to no item: {_some(found.strangers)}"
+        belong = times(len(found.strangers), "file in review belongs", "files in review belong")
+        text = f"{belong} to no item: {_some(found.strangers)}"
         notices.append(Notice(text, "pictures to be judged go into the inbox; what else there is, elsewhere"))
     for folder in found.unknown:
         closest = meanings.closest(folder)

@@ -16,11 +16,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from returnsd.records import printable
-from returnsd.web.deciding import NAMELESS
 from returnsd.web.desk import Desk
-from returnsd.web.folders import BY as FOLDER
 from returnsd.web.security import session_of
-from returnsd.words import moment, percent, zone
+from returnsd.words import author, moment, percent, zone
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -66,11 +64,6 @@ def _environment() -> jinja2.Environment:
     made.filters["author"] = author
     made.globals["zone"] = lambda: zone(datetime.now().astimezone())
     return made
-
-
-def author(decided_by: str) -> str:
-    """Return who decided, for people: those who gave no name, and file managers, are called by what they are."""
-    return {NAMELESS: "someone at the page", FOLDER: "someone with a file manager"}.get(decided_by, decided_by)
 
 
 _TEMPLATES = _environment()

@@ -24,22 +24,26 @@ _WRONG_S = 1.0
 @router.get("/")
 async def review(request: Request, desk: TheDesk) -> Response:
     """Show what waits for people."""
-    return page(request, "review.html", mode="review", setup=_setup(desk, "review", "/v1/review"))
+    return _bench(request, desk, "review")
 
 
 @router.get("/audit")
 async def audit(request: Request, desk: TheDesk) -> Response:
     """Show archived items that are to be checked."""
-    return page(request, "review.html", mode="audit", setup=_setup(desk, "audit", "/v1/audit"))
+    return _bench(request, desk, "audit")
 
 
-def _setup(desk: Desk, mode: str, queue: str) -> dict[str, object]:
-    return {"mode": mode, "queue": queue, "categories": list(desk.judge.model.bundle.categories)}
+def _bench(request: Request, desk: Desk, mode: str) -> Response:
+    """Return the page on which people decide; `inbox` is where pictures are dropped, as it is called here."""
+    setup = {"mode": mode, "queue": f"/v1/{mode}", "categories": list(desk.judge.model.bundle.categories)}
+    return page(request, "review.html", mode=mode, setup=setup, inbox=str(desk.config.paths.inbox))
 
 
 @router.get("/login")
-async def login(request: Request, next: str = "/") -> Response:
-    """Ask for the token."""
+async def login(request: Request, desk: TheDesk, next: str = "/") -> Response:
+    """Ask for the token; where none is asked for, there is nothing to sign in to."""
+    if desk.token is None:
+        return RedirectResponse("/", 303)
     return page(request, "login.html", next=local_path(next), wrong=False)
 
 
