@@ -92,6 +92,12 @@ def by_id(house: House, item_id: str) -> dict[str, Any]:
     return found
 
 
+def ends_of_top(page: Any) -> float:
+    """Return where the last link or button in the head of the page ends, also if one would have to scroll there."""
+    links = page.locator(".top nav a:visible, .top form button:visible")
+    return max(float(box["x"] + box["width"]) for box in (one.bounding_box() for one in links.all()))
+
+
 def alone(page: Any) -> None:
     """Turn off that alike pictures are selected together."""
     page.uncheck("#together")
@@ -115,10 +121,13 @@ def test_what_waits_is_shown_alike_ones_together_with_category_and_confidence(ho
 
 def test_nothing_waiting_is_told_and_what_arrives_appears_by_itself(house: House, visit: Open) -> None:
     page = visit(house, wait_for="#done:visible")
+    told = page.inner_text("#done")
 
     (item_id,) = house.receive("stripes", 1)
     page.wait_for_selector(f"#i{item_id}", timeout=10_000)
 
+    assert "Nothing waits" in told
+    assert str(house.installation.paths.inbox) in told
     assert not page.is_visible("#done")
 
 
@@ -855,11 +864,10 @@ def test_on_a_phone_one_sees_what_one_decides(
             return card.contains(document.elementFromPoint(x + width / 2, y + height * 0.7));
         }).length"""
     )
-    last = page.locator("nav a").last.bounding_box()
     heads = page.evaluate("[...document.querySelectorAll('.group-head')].map((head) => head.offsetHeight)")
 
     assert seen >= least
-    assert last["x"] + last["width"] <= width
+    assert ends_of_top(page) <= width
     assert max(heads) < 45
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -944,6 +952,11 @@ def test_with_a_token_a_browser_signs_in_once(tmp_path: Path, tiny: Path, visit:
         page.keyboard.press("1")
         settled(page)
         assert house.client.get("/v1/review").json()["count"] == 0
+        phone = visit(house, "/login", wait_for="", **PHONE)
+        phone.context.add_cookies(page.context.cookies())
+        phone.goto(str(house.client.base_url))
+        phone.wait_for_selector("#done:visible")
+        assert ends_of_top(phone) <= 390
         page.click("text=Sign out")
         page.wait_for_selector("input[name=token]")
         page.goto(str(house.client.base_url))
