@@ -419,6 +419,37 @@ def test_space_arrows_and_ctrl_a_select_without_a_mouse(house: House, visit: Ope
     assert chosen(page) == set(ids)
 
 
+def test_the_button_of_a_group_selects_that_group_and_nothing_else(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+    button = page.locator(".group:has(.card.here) .group-head button")
+
+    name = button.get_attribute("aria-label")
+    button.click()
+    none = chosen(page)
+    button.click()
+    all_of_it = chosen(page)
+    page.keyboard.press("Control+a")
+    everything = chosen(page)
+
+    assert name == "Select none of 6: stripes"
+    assert button.get_attribute("aria-label") == "Select none of 6: stripes"
+    assert (none, all_of_it) == (set(), group)
+    assert everything == set(cards(page))
+
+
+def test_everything_is_selected_only_after_the_group_was(house: House, visit: Open) -> None:
+    group = set(house.receive_alike(6))
+    page = visit(house)
+
+    page.keyboard.press("Control+a")
+    first = chosen(page)
+    page.keyboard.press("Control+a")
+
+    assert first == group
+    assert chosen(page) == set(cards(page))
+
+
 def test_arrows_move_through_the_grid_as_it_looks(house: House, visit: Open) -> None:
     house.receive("stripes", *range(12))
     page = visit(house)

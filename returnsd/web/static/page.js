@@ -179,7 +179,7 @@ class Review {
     group.setAttribute("aria-labelledby", id);
     group.alike = section.alike;
     group.category = section.category;
-    head.querySelector("button").addEventListener("click", () => this.chooseGroup(group));
+    head.querySelector("button").addEventListener("click", () => this.isChosen(group) ? this.chooseNone(group) : this.chooseGroup(group));
     first ? this.grid.prepend(group) : this.grid.append(group);
     return group;
   }
@@ -196,10 +196,16 @@ class Review {
       name.textContent = group.named || (group.category && !group.alike ? group.category : this.orderName(group));
       about.textContent = group.alike ? "" : pictures(count);
     }
-    all.textContent = "Select all";
     all.hidden = count < 2;
-    all.setAttribute("aria-label", `Select all ${count}: ${group.category ?? name.textContent}`);
+    this.headButton(group);
     group.querySelector(".cards").setAttribute("aria-label", [name.textContent, about.textContent].filter(Boolean).join(", "));
+  }
+
+  headButton(group) {
+    const all = group.querySelector(".group-head button"), count = group.querySelectorAll(".card").length;
+    const verb = this.isChosen(group) ? "Select none" : "Select all";
+    all.textContent = verb;
+    all.setAttribute("aria-label", `${verb} of ${count}: ${group.category ?? group.querySelector("h3").textContent}`.replace("all of", "all"));
   }
 
   orderName(group) {
@@ -297,13 +303,18 @@ class Review {
     }
   }
 
+  isChosen(group) { return this.members(group).every((id) => this.chosen.has(id)); }
+
   choose(ids, chosen) {
+    const groups = new Set();
     for (const id of ids) {
       const entry = this.cards.get(id);
       if (!entry) { this.chosen.delete(id); continue; }
       chosen ? this.chosen.add(id) : this.chosen.delete(id);
       entry.card.setAttribute("aria-selected", String(chosen));
+      groups.add(entry.section);
     }
+    groups.forEach((group) => this.headButton(group));
     for (const group of this.grid.querySelectorAll(".group.chosen")) {
       if (!group.querySelector(".card[aria-selected=true]")) { group.classList.remove("chosen"); }
     }
@@ -326,20 +337,21 @@ class Review {
     this.focus(to, { take: true, keep: true });
   }
 
-  chooseGroup(group) {
-    const ids = this.members(group), all = ids.every((id) => this.chosen.has(id));
+  // select a group; `widen`: everything shown, if a person selected all of the group before
+  chooseGroup(group, { widen = false } = {}) {
+    const ids = this.members(group), all = this.isChosen(group) && !this.auto;
     if (this.auto && this.auto !== group) { this.choose([...this.chosen], false); }
     this.auto = null;
-    this.choose(all && this.grid.querySelectorAll(".group").length > 1 ? this.ids() : ids, true);
+    this.choose(widen && all ? this.ids() : ids, true);
     group.classList.add("chosen");
     if (!group.contains(document.activeElement)) { this.focus(ids[0], { take: true, keep: true }); }
     this.panel();
     this.say(`${pictures(this.chosen.size)} selected`);
   }
 
-  chooseNone() {
-    this.quiet = this.cards.get(this.here)?.section ?? this.quiet;
-    this.choose([...this.chosen], false);
+  chooseNone(group = null) {
+    this.quiet = group ?? this.cards.get(this.here)?.section ?? this.quiet;
+    this.choose(group ? this.members(group) : [...this.chosen], false);
     this.auto = null;
     this.anchor = this.here;
     this.panel();
@@ -985,7 +997,7 @@ class Review {
     if (event.ctrlKey || event.metaKey) {
       const control = key.toLowerCase();
       if (control === "z") { return () => this.undo(); }
-      return control === "a" && this.here && !this.zooms() ? () => this.chooseGroup(this.cards.get(this.here).section) : null;
+      return control === "a" && this.here && !this.zooms() ? () => this.chooseGroup(this.cards.get(this.here).section, { widen: true }) : null;
     }
     if (/^[1-9]$/.test(key)) { return () => this.number(Number(key)); }
     if (MOVES.has(key)) { return () => this.move(key, event.shiftKey); }
