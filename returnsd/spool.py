@@ -15,6 +15,7 @@ from pathlib import Path
 from returnsd import disk, item_id, policy
 from returnsd.config import Paths
 from returnsd.errors import SpoolError
+from returnsd.obstacles import obstacle
 from returnsd.records import Decision, Item, Shelf, Verdict
 
 STAGING = ".staging"
@@ -39,7 +40,11 @@ class Spool:
         """Create the folders that are missing; SpoolError if they cannot work together."""
         self.paths = paths
         for folder in (paths.queue, paths.archive, paths.review, paths.rejected, paths.results, paths.state):
-            disk.make_folder(folder)
+            try:
+                disk.make_folder(folder)
+            except OSError as error:
+                found = obstacle(error, paths)
+                raise SpoolError(f"{folder} cannot be made: {found.what}: {found.remedy}") from error
         self.check_same_filesystem(paths.archive, paths.review, paths.rejected)
 
     def check_same_filesystem(self, *folders: Path) -> None:

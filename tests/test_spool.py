@@ -189,6 +189,15 @@ def test_a_half_written_submission_is_no_item(spool: Spool) -> None:
     assert spool.queue_ids() == {example_id(1)}
 
 
+def test_a_folder_that_cannot_be_made_is_named_with_a_remedy(tmp_path: Path) -> None:
+    paths = configuration.default(tmp_path).paths
+    paths.archive.parent.mkdir()
+    paths.archive.write_text("a file")
+
+    with pytest.raises(SpoolError, match=r"cannot be made: in paths\.archive a file lies where a folder must be"):
+        Spool(paths)
+
+
 def test_a_submission_never_replaces_an_item(spool: Spool) -> None:
     spool.submit(b"first", "a.jpg", example_id(1))
 

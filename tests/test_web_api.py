@@ -221,6 +221,21 @@ def test_what_is_no_picture_has_no_preview(house: House) -> None:
     answer = house.client.get(f"/v1/items/{house.item('broken-preview.jpg')}/preview")
 
     assert answer.status_code == 404
+    assert "nothing can be seen" in answer.json()["detail"]
+
+
+def test_a_preview_of_a_missing_file_says_that_it_is_missing(house: House) -> None:
+    (item_id,) = house.receive("stripes", 113)
+    (place,) = house.installation.paths.review.glob(f"{item_id}_*")
+    place.rename(place.parent.parent / "taken.jpg")
+
+    missing = house.client.get(f"/v1/items/{item_id}/preview")
+    unknown = house.client.get(f"/v1/items/{'0' * 26}/preview")
+    (place.parent.parent / "taken.jpg").rename(place)
+
+    assert (missing.status_code, unknown.status_code) == (404, 404)
+    assert missing.json()["detail"] == f"the file of item {item_id} is missing"
+    assert unknown.json()["detail"] == f"there is no item {'0' * 26}"
 
 
 def test_what_is_no_items_id_is_404_in_words(house: House) -> None:

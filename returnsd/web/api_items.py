@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from returnsd.history import Question, Standing
+from returnsd.history import Question, Standing, Story
 from returnsd.records import Shelf, printable
 from returnsd.web.access import ItemId
 from returnsd.web.api import STRICT, TheDesk, problems
@@ -89,8 +89,19 @@ async def preview(
             desk, item_id, longest_px, await desk.searching.ask(lambda one: one.standing(item_id))
         )
     if made is None:
-        raise NotFound(f"there is no picture of item {item_id} to be seen")
+        story = await desk.searching.ask(lambda one: one.story(item_id))
+        raise NotFound(await asyncio.to_thread(_why_unseen, desk, item_id, story))
     return Response(made, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+
+def _why_unseen(desk: Desk, item_id: str, story: Story | None) -> str:
+    """Return why there is no picture of an item: what a person can do about it differs."""
+    verdict, decision = (None, None) if story is None else (story.verdict, story.decision)
+    if story is not None and story.expired_at is not None:
+        return f"the file of item {item_id} was deleted for its age"
+    if desk.previews.find(item_id, verdict, decision) is None:
+        return f"there is no item {item_id}" if story is None else f"the file of item {item_id} is missing"
+    return f"nothing can be seen in the file of item {item_id}"
 
 
 async def _preview(desk: Desk, item_id: str, longest_px: int, standing: Standing | None) -> bytes | None:
