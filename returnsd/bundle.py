@@ -93,7 +93,7 @@ class Bundle:
         if known.shape != (len(categories),) or known.dtype.kind != "f":
             raise BundleError(f"{directory / 'known.npz'} does not fit the card: get the bundle again")
         memory = _parsed(directory, MEMORY, files, lambda arrays: Memory(arrays, len(categories)))
-        seen = features if memory is None else features - memory.dimensions + memory.size
+        seen = features if memory is None else memory.size
         forest = _parsed(directory, "forest.npz", files, lambda arrays: Forest(arrays, len(categories), seen))
         assert forest is not None  # verified to be there
         return cls(
@@ -112,7 +112,7 @@ class Bundle:
 
     def predict_proba(self, rows: NDArray[np.float32]) -> Probabilities:
         """Return (n, categories) calibrated probabilities for (n, features) rows; each row sums to 1."""
-        probabilities = self.forest.predict_proba(remembered(self.memory, rows))
+        probabilities = self.forest.predict_proba(forest_inputs(self.memory, rows))
         return calibrated(probabilities, self.card["calibration"])
 
     def threshold(self, target_accuracy: float) -> float | None:
@@ -142,17 +142,9 @@ def _certified(calibration: Calibration, pilot: Calibration, target_accuracy: fl
     )
 
 
-def remembered(
-    memory: Memory | None, rows: NDArray[np.float32], own: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Return what the forest sees of (n, features) rows: their last values, a direction, become what is near it.
-
-    :param own: see Memory.
-    """
-    if memory is None:
-        return rows
-    kept = rows.shape[1] - memory.dimensions
-    return np.concatenate([rows[:, :kept], memory(rows[:, kept:], own)], axis=1)
+def forest_inputs(memory: Memory | None, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what the forest sees of (n, features) rows: themselves, or a memory's answers to how they end."""
+    return rows if memory is None else memory(rows[:, -memory.dimensions :])
 
 
 def calibrated(probabilities: Probabilities, settings: Mapping[str, Any]) -> Probabilities:

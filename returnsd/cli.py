@@ -26,6 +26,7 @@ from returnsd.diagnosis import FAULT
 from returnsd.errors import ConfigError, DecisionError, ReturnsdError, SpoolError
 from returnsd.ledger import LEDGER, Ledger
 from returnsd.models import check_bundle, describe, list_lines
+from returnsd.models import sentences as model_sentences
 from returnsd.records import Decision
 from returnsd.report import Report, sentences
 from returnsd.results import Results
@@ -275,7 +276,7 @@ def _model_list(asked: argparse.Namespace) -> int:
 def _model_show(asked: argparse.Namespace) -> int:
     config = _read_config(asked)
     shown = describe(config, asked.bundle or config.model.bundle)
-    print(json.dumps(shown, indent=2, ensure_ascii=False) if asked.json else _indented(shown))
+    print(json.dumps(shown, indent=2, ensure_ascii=False) if asked.json else "\n".join(model_sentences(shown)))
     return 0
 
 
@@ -363,20 +364,6 @@ def _open_ledger(config: Config, *, read_only: bool = False) -> Ledger:
     if not path.exists():
         raise SpoolError(f"{path} is not there: returnsd has not run with this configuration yet")
     return Ledger(path, read_only=read_only)
-
-
-def _indented(shown: dict[str, object], depth: int = 0) -> str:
-    lines = []
-    for key, value in shown.items():
-        if isinstance(value, dict):
-            lines += [f"{'  ' * depth}{key}:", _indented(value, depth + 1)]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            lines.append(f"{'  ' * depth}{key}:")
-            lines += [f"{'  ' * (depth + 1)}" + ", ".join(f"{k} {v}" for k, v in row.items()) for row in value]
-        else:
-            text = ", ".join(map(str, value)) if isinstance(value, list) else value
-            lines.append(f"{'  ' * depth}{key}: {text}")
-    return "\n".join(lines)
 
 
 # --- argv

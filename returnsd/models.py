@@ -1,14 +1,16 @@
 """What an administrator asks about model bundles: which there are, what they know, whether one works here."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from returnsd.bundle import Bundle, find_bundle, list_bundles
 from returnsd.config import Config
 from returnsd.errors import BundleError
 from returnsd.service import bundle_folders, check_model, rule_for, start_pool
+from returnsd.words import percent, times
 
 _TARGETS = (0.8, 0.85, 0.9, 0.94, 0.96, 0.98, 0.99)
 
@@ -44,6 +46,45 @@ def describe(config: Config, name: str) -> dict[str, object]:
         "targets": [_cost(bundle, config, target) for target in _TARGETS],
         "card": bundle.card,
     }
+
+
+def sentences(shown: Mapping[str, Any]) -> list[str]:
+    """Return what `describe` found as a person reads it; the numbers of the card are left to programs."""
+    card = shown["card"]
+    said = [
+        f"{shown['bundle']}, in {shown['directory']}",
+        f"{times(len(shown['categories']), 'category', 'categories')}: {'; '.join(shown['categories'])}",
+    ]
+    if groups := card.get("groups"):
+        said.append("Nearly the same: " + "; ".join(" and ".join(group) for group in groups))
+    if learnt := card.get("data", {}).get("train"):
+        said.append(
+            f"Learnt from {times(learnt, 'picture')} by: {card.get('trained_by', 'a command that is not told')}"
+        )
+    if (found := card.get("metrics", {}).get("validation")) and found["count"]:
+        said.append(
+            f"Of {times(found['count'], 'picture')} held back meanwhile: {percent(found['accuracy'], 1)} right,"
+            f" {percent(found['top_3'], 1)} with the right category among the best three,"
+            f" macro-F1 {found['macro_f1']:.3f}"
+        )
+    in_force = "never" if shown["threshold"] is None else f"from confidence {shown['threshold']:.3f}"
+    said.append(
+        f"In force: archived without a person {in_force}, some {percent(shown['archived_share'], 1)} of pictures"
+        f" like its calibration pictures (target_accuracy {shown['target_accuracy']})"
+    )
+    said.append("What model.target_accuracy costs:")
+    for cost in shown["targets"]:
+        if cost["threshold"] is None:
+            said.append(
+                f"  {cost['target_accuracy']:<5} nothing is archived: there is no proof that so many are right"
+            )
+        else:
+            share = percent(cost["archived_share"], 1)
+            said.append(
+                f"  {cost['target_accuracy']:<5} {share:>6} archived, from confidence {cost['threshold']:.3f}"
+            )
+    said.append("All that the card tells: --json")
+    return said
 
 
 def _cost(bundle: Bundle, config: Config, target: float) -> dict[str, object]:

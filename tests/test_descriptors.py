@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from returnsd.vision import descriptors
-from returnsd.vision.descriptors import DIRECTIONS, STEP
-from returnsd.vision.features import SIDE, Views, canvas
+from returnsd.vision.descriptors import STEP
+from returnsd.vision.features import DIRECTIONS, SIDE, Views, canvas
 from tests.plain import BLANK, PICTURES
 
-KINDS = {"gradients": (descriptors.gradients, (4, 6, 8), 128), "colours": (descriptors.colours, (4, 7), 96)}
+KINDS = {"gradients": (descriptors.gradients, (4, 6, 8), 128), "colours": (descriptors.colours, (4, 8), 96)}
 
 
 def views(name: str) -> Views:
@@ -81,7 +81,7 @@ def test_the_mean_colour_of_a_place_is_that_of_its_square() -> None:
 def test_maps_share_every_pixels_magnitude_between_two_directions() -> None:
     seen = views("ordinary")
 
-    maps = descriptors.direction_maps(seen)
+    maps = seen.maps
 
     assert maps.shape == (SIDE, SIDE, DIRECTIONS)
     np.testing.assert_allclose(maps.sum(axis=2), seen.magnitude, rtol=1e-4, atol=1e-2)
@@ -95,3 +95,19 @@ def test_a_brighter_picture_has_the_same_gradients() -> None:
     brighter, _ = descriptors.gradients(Views.of(dark + np.uint8(60)), (8,))
 
     np.testing.assert_allclose(squares, brighter, atol=0.03)
+
+
+@pytest.mark.parametrize("size", [2, 4, 6, 8, 24])
+def test_a_cells_sum_is_that_of_its_pixels(size: int) -> None:
+    maps = np.random.default_rng(1).random((SIDE, SIDE, 3)).astype(np.float32)
+
+    sums = descriptors._sums(descriptors._halved(maps), size)
+
+    assert sums.shape == ((SIDE - size) // 2 + 1, (SIDE - size) // 2 + 1, 3)
+    for place in (0, 3, len(sums) - 1):
+        pixels = maps[2 * place : 2 * place + size, 4 : 4 + size]
+        np.testing.assert_allclose(sums[place, 2], pixels.sum(axis=(0, 1)), rtol=1e-4)
+
+
+def test_cells_are_of_even_sizes_that_fit_the_picture() -> None:
+    assert [size for size in range(-2, 40) if descriptors.fits(size)] == list(range(2, 26, 2))

@@ -71,23 +71,14 @@ def test_many_rows_are_weighed_as_each_alone(extractor: Extractor) -> None:
     np.testing.assert_allclose(together, alone, rtol=2e-3, atol=2e-3)  # one float16 step apart at most
 
 
-def test_scores_that_are_known_take_the_place_of_those_it_would_make(extractor: Extractor, parts: Parts) -> None:
-    row = extractor.row(PICTURES["ordinary"])
-    known = {name: np.full(5, 7.0, np.float32) for name in parts[1]["scores"]}
-
-    found = extractor.compose(row, known)
-
-    for name in known:
-        assert (found[extractor.families[f"score_{name}"]] == 7).all()
-
-
-def test_all_directions_together_have_length_one(extractor: Extractor, parts: Parts) -> None:
+def test_a_direction_has_length_one(extractor: Extractor, parts: Parts) -> None:
     near = [family for name, family in extractor.families.items() if name.startswith("near_")]
 
     vector = extractor(PICTURES["ordinary"])
 
-    assert len(near) == len(parts[1]["near"]) + 1
-    assert np.linalg.norm(np.concatenate([vector[family] for family in near])) == pytest.approx(1, abs=0.01)
+    assert len(near) == len(parts[1]["near"])
+    assert sum(family.stop - family.start for family in near) == extractor.directions
+    assert np.linalg.norm(vector[-extractor.directions :]) == pytest.approx(1, abs=0.01)
 
 
 def test_a_bundle_with_basic_features_alone_is_a_fast_one(tiny: Path) -> None:
@@ -109,23 +100,33 @@ def test_features_of_another_version_are_refused(parts: Parts) -> None:
         Extractor(arrays, settings | {"version": FEATURE_VERSION + 1})
 
 
-def test_a_map_that_does_not_fit_its_blocks_is_refused(parts: Parts) -> None:
+def test_a_map_that_does_not_fit_its_block_is_refused(parts: Parts) -> None:
     arrays, settings = parts
-    scores = settings["scores"] | {"grids": ["gradients"]}
+    swapped = {f"near_grids_{part}": arrays[f"near_basic_{part}"] for part in ("mean", "scale", "weights", "gains")}
 
-    with pytest.raises(BundleError, match=r"map 'score_grids' does not fit gradients"):
-        Extractor(arrays, settings | {"scores": scores})
+    with pytest.raises(BundleError, match=r"map 'near_grids' does not fit grids"):
+        Extractor(arrays | swapped, settings)
 
 
-def test_a_map_whose_parts_differ_is_refused(parts: Parts) -> None:
+@pytest.mark.parametrize("part", ["mean", "scale", "gains"])
+def test_a_map_whose_parts_differ_is_refused(part: str, parts: Parts) -> None:
     arrays, settings = parts
-    short = {"score_grids_mean": arrays["score_grids_mean"][:-1]}
+    short = {f"near_grids_{part}": arrays[f"near_grids_{part}"][:-1]}
 
-    with pytest.raises(BundleError, match="'score_grids' is damaged"):
+    with pytest.raises(BundleError, match="'near_grids' is damaged"):
         Extractor(arrays | short, settings)
 
 
-@pytest.mark.parametrize("card", [None, "no json", "{}", '{"features": 3}', '{"features": {"version": 1}}'])
+@pytest.mark.parametrize("size", [0, 5, 26])
+def test_squares_that_do_not_fit_a_picture_are_refused(size: int, parts: Parts) -> None:
+    arrays, settings = parts
+    sizes = settings["sizes"] | {"colours": [4, size]}
+
+    with pytest.raises(BundleError, match="squares of colours do not fit"):
+        Extractor(arrays, settings | {"sizes": sizes})
+
+
+@pytest.mark.parametrize("card", [None, "no json", "{}", '{"features": 3}', '{"features": {"version": 2}}'])
 def test_a_directory_that_is_no_bundle_is_a_clear_error(card: str | None, tiny: Path, tmp_path: Path) -> None:
     if card is not None:
         (tmp_path / "card.json").write_text(card)

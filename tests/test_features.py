@@ -9,15 +9,21 @@ from numpy.typing import NDArray
 
 from returnsd.errors import BundleError
 from returnsd.vision import features
-from returnsd.vision.features import SIDE, Basic, Views, canvas
+from returnsd.vision.features import SIDE, Basic, Image, Vector, Views, canvas
 from tests.plain import BLANK, PICTURES
 
 PALETTE = (np.arange(4096).reshape(16, 16, 16) // 512).astype(np.uint8)
 BASIC = Basic(PALETTE, 8)
 
 
+def basic(picture: Image) -> Vector:
+    """Return the basic features of a picture."""
+    views = Views.of(canvas(picture))
+    return BASIC(views, BASIC.colour_of_pixel(views))
+
+
 def seen(picture: NDArray[np.uint8]) -> dict[str, float]:
-    return dict(zip(BASIC.names, BASIC(Views.of(canvas(picture))).tolist(), strict=True))
+    return dict(zip(BASIC.names, basic(picture).tolist(), strict=True))
 
 
 def coloured(colour: tuple[int, int, int]) -> NDArray[np.uint8]:
@@ -60,7 +66,7 @@ def test_a_picture_of_the_right_size_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_features_are_finite_named_and_the_same_again(name: str) -> None:
-    first, second = (BASIC(Views.of(canvas(PICTURES[name]))) for _ in range(2))
+    first, second = (basic(PICTURES[name]) for _ in range(2))
 
     assert first.shape == (len(BASIC.names),)
     assert first.dtype == np.float32

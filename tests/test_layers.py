@@ -37,7 +37,7 @@ LAYERS = [
     [""],  # returnsd/__init__.py
 ]
 # Inside vision the same holds from left to right.
-VISION = ["decoder", "pool", "wire", "jail", "decode", "extractor", "grids", "fisher", "scores", "descriptors"]
+VISION = ["decoder", "pool", "wire", "jail", "decode", "extractor", "grids", "fisher", "directions", "descriptors"]
 VISION += ["features", "formats", ""]
 
 PURE = {"policy", "records", "config", "rules", "yaml_text", "item_id", "errors", "forest", "memory", "report"}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from returnsd.errors import BundleError
-from returnsd.memory import SHARPNESS, UNIT, Memory, arrays_of, quantised
+from returnsd.memory import ARRAYS, REACH, Memory, leads, quantised, unit_of
+from training import kernel
 
 CATEGORIES, DIMENSIONS = 3, 40
 
@@ -22,64 +23,57 @@ def directions(count: int, seed: int = 1) -> Rows:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def example(count: int = 20) -> tuple[Rows, NDArray[np.int64], dict[str, NDArray[Any]], NDArray[np.int64]]:
-    """Return directions, their categories, the arrays that remember them and each one's place in these."""
-    rows = directions(count)
+def example(count: int = 20) -> kernel.Remembered:
+    """Return what is remembered of directions of all categories."""
     truth = np.random.default_rng(2).permutation(np.arange(count) % CATEGORIES)
-    return rows, truth, *arrays_of(rows, truth, CATEGORIES)
+    return kernel.fit(directions(count), truth, CATEGORIES, 0.1, seed=1)
 
 
-def plainly(rows: Rows, points: Rows, truth: NDArray[np.int64], own: NDArray[np.int64] | None) -> NDArray[Any]:
+def lead(values: NDArray[Any]) -> list[float]:
+    """Return how far each value is above the best other one, the plain way."""
+    return [value - max(np.delete(values, number)) for number, value in enumerate(values)]
+
+
+def plainly(rows: Rows, found: kernel.Remembered, own: NDArray[np.int64] | None) -> NDArray[Any]:
     """Return the memory's answers by the words of its docstring."""
-    found = []
+    points = found.points / unit_of(DIMENSIONS)
+    pulls = found.pulls * float(found.pull_unit[0])
+    ends = [*found.starts[1:], len(points)]
+    answers = []
     for number, row in enumerate(rows):
         near = np.array([float(row @ point) for point in points])
+        scores = np.exp(REACH * (near - 1.0)) @ pulls
         if own is not None:
             near[own[number]] = -1.0
-        answer = [near[truth == category].max() for category in range(CATEGORIES)]
-        for sharpness in SHARPNESS:
-            crowd = np.exp(sharpness * (near - 1.0))
-            answer += [np.log(crowd[truth == category].sum() + 1e-12) for category in range(CATEGORIES)]
-        found.append(answer)
-    return np.array(found)
+        nearest = [near[start:end].max() for start, end in zip(found.starts, ends, strict=True)]
+        answers.append([*lead(scores), *lead(np.array(nearest))])
+    return np.array(answers)
 
 
-def whole(rows: Rows) -> Rows:
-    return np.asarray(quantised(rows).astype(np.float32) / UNIT)
+def test_answers_are_leads_of_scores_and_of_the_nearest_by_category() -> None:
+    found, asked = example(), directions(15, seed=9)
 
+    said = Memory(found.arrays(), CATEGORIES)(asked)
 
-def test_answers_are_the_nearest_and_the_crowds_by_category() -> None:
-    rows, truth, arrays, _ = example()
-    asked = directions(15, seed=9)
-
-    found = Memory(arrays, CATEGORIES)(asked)
-
-    assert found.shape == (15, 3 * CATEGORIES)
-    np.testing.assert_allclose(found, plainly(whole(asked), whole(rows), truth, None), rtol=2e-3, atol=2e-3)
+    assert said.shape == (15, 2 * CATEGORIES)
+    np.testing.assert_allclose(said, plainly(asked, found, None), rtol=2e-3, atol=2e-3)
 
 
 def test_a_remembered_picture_does_not_see_itself() -> None:
-    rows, truth, arrays, place = example()
+    found, rows = example(), directions(20)
+    memory = Memory(found.arrays(), CATEGORIES)
+    scores = np.tile(np.array([0.25, 0.5, 0.0], np.float32), (20, 1))
 
-    found = Memory(arrays, CATEGORIES)(rows, place)
+    said = memory.of_remembered(rows, found.own, scores)
 
-    expected = plainly(whole(rows), whole(rows), truth, np.arange(len(rows)))
-    np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-3)
-    assert found[:, :CATEGORIES].max() < 0.999
-    assert Memory(arrays, CATEGORIES)(rows)[:, :CATEGORIES].max() > 0.98
-
-
-def test_each_ones_place_is_where_its_point_lies() -> None:
-    rows, truth, arrays, place = example()
-
-    assert (arrays["points"][place] == quantised(rows)).all()
-    starts = arrays["starts"].tolist()
-    assert starts == [0, *np.cumsum(np.bincount(truth))[:-1].tolist()]
+    assert (said[:, :CATEGORIES] == [-0.25, 0.25, -0.5]).all()
+    expected = plainly(rows, found, found.own)[:, CATEGORIES:]
+    np.testing.assert_allclose(said[:, CATEGORIES:], expected, rtol=2e-3, atol=2e-3)
+    assert (said[:, CATEGORIES:] < memory(rows)[:, CATEGORIES:].max(axis=1, keepdims=True)).all()
 
 
 def test_an_answer_is_the_same_alone_and_in_company() -> None:
-    _, _, arrays, _ = example(50)
-    memory, asked = Memory(arrays, CATEGORIES), directions(150, seed=3)
+    memory, asked = Memory(example(50).arrays(), CATEGORIES), directions(150, seed=3)
 
     together = memory(asked)
 
@@ -88,51 +82,68 @@ def test_an_answer_is_the_same_alone_and_in_company() -> None:
 
 
 def test_answers_are_float16_values_and_finite_even_for_no_direction_at_all() -> None:
-    _, _, arrays, _ = example()
     asked = np.concatenate([directions(5), np.zeros((1, DIMENSIONS), np.float32), 100 * directions(2)])
 
-    found = Memory(arrays, CATEGORIES)(asked)
+    said = Memory(example().arrays(), CATEGORIES)(asked)
 
-    assert np.isfinite(found).all()
-    assert (found == found.astype(np.float16)).all()
+    assert np.isfinite(said).all()
+    assert (said == said.astype(np.float16)).all()
 
 
 def test_of_no_pictures_nothing_is_said() -> None:
-    _, _, arrays, _ = example()
+    memory = Memory(example().arrays(), CATEGORIES)
 
-    assert Memory(arrays, CATEGORIES)(np.empty((0, DIMENSIONS), np.float32)).shape == (0, 3 * CATEGORIES)
+    assert memory(np.empty((0, DIMENSIONS), np.float32)).shape == (0, 2 * CATEGORIES)
 
 
 def test_it_tells_how_large_it_is() -> None:
-    _, _, arrays, _ = example()
+    memory = Memory(example().arrays(), CATEGORIES)
 
-    memory = Memory(arrays, CATEGORIES)
-
-    assert (memory.dimensions, memory.size) == (DIMENSIONS, 9)
+    assert (memory.dimensions, memory.size) == (DIMENSIONS, 6)
 
 
 @given(st.lists(st.floats(-2, 2, width=32), min_size=1, max_size=8))
 def test_small_whole_numbers_are_as_near_as_they_can_be(values: list[float]) -> None:
-    found = quantised(np.array([values], np.float32)).astype(np.float64) / UNIT
+    unit = unit_of(len(values))
 
-    inside = np.clip(np.array([values]), -127 / UNIT, 127 / UNIT)
-    assert np.abs(found - inside).max() <= 0.5 / UNIT + 1e-6
+    found = quantised(np.array([values], np.float32)).astype(np.float64) / unit
+
+    inside = np.clip(np.array([values]), -127 / unit, 127 / unit)
+    assert np.abs(found - inside).max() <= 0.5 / unit + 1e-6
+
+
+def test_small_whole_numbers_keep_a_direction_to_a_hundredth() -> None:
+    rows = directions(200)
+
+    found = quantised(rows) / unit_of(DIMENSIONS)
+
+    assert np.square(found - rows).sum(axis=1).mean() < 0.012
 
 
 def test_a_category_of_one_picture_is_remembered() -> None:
-    rows = directions(3)
+    rows, truth = directions(3), np.array([2, 0, 1])
+    found = kernel.fit(rows, truth, CATEGORIES, 0.1, seed=1)
 
-    arrays, place = arrays_of(rows, np.array([2, 0, 1]), CATEGORIES)
+    said = Memory(found.arrays(), CATEGORIES).of_remembered(rows, found.own, found.out_of_fold)
 
-    assert place.tolist() == [2, 0, 1]
-    found = Memory(arrays, CATEGORIES)(rows, place)
-    assert np.isfinite(found).all()
-    assert (found[np.arange(3), [2, 0, 1]] == -1).all()  # there is nothing of it but the picture itself
+    assert found.own.tolist() == [2, 0, 1]
+    assert np.isfinite(said).all()
+    nearest = said[:, CATEGORIES:]
+    others = [(rows[number] @ np.delete(rows, number, axis=0).T).max() for number in range(3)]
+    # there is nothing of it but the picture itself
+    np.testing.assert_allclose(nearest[np.arange(3), truth], -1 - np.array(others), atol=0.05)
 
 
-@pytest.mark.parametrize("name", ["points", "starts"])
+def test_a_lead_is_over_the_best_other_category() -> None:
+    found = leads(np.array([[3.0, 1.0, 2.5], [2.0, 2.0, 0.0]]))
+
+    assert found.tolist() == [[0.5, -2.0, -0.5], [0.0, 0.0, -2.0]]
+    assert leads(np.array([[3.0]])).tolist() == [[3.0]]  # there is no other
+
+
+@pytest.mark.parametrize("name", ARRAYS)
 def test_an_array_that_is_missing_is_named(name: str) -> None:
-    _, _, arrays, _ = example()
+    arrays = example().arrays()
     arrays.pop(name)
 
     with pytest.raises(BundleError, match=f"the memory lacks {name}"):
@@ -145,6 +156,11 @@ def test_an_array_that_is_missing_is_named(name: str) -> None:
         {"points": np.zeros((20, DIMENSIONS), np.float32)},
         {"points": np.zeros(20, np.int8)},
         {"points": np.zeros((0, DIMENSIONS), np.int8)},
+        {"points": np.zeros((20, 5000), np.int8)},
+        {"pulls": np.zeros((20, CATEGORIES), np.float32)},
+        {"pulls": np.zeros((19, CATEGORIES), np.int16)},
+        {"pull_unit": np.array([np.nan], np.float32)},
+        {"pull_unit": np.array([1.0, 2.0], np.float32)},
         {"starts": np.array([0, 7], np.int32)},
         {"starts": np.array([1, 7, 14], np.int32)},
         {"starts": np.array([0, 14, 7], np.int32)},
@@ -154,7 +170,5 @@ def test_an_array_that_is_missing_is_named(name: str) -> None:
     ],
 )
 def test_a_damaged_memory_is_refused(damage: dict[str, NDArray[Any]]) -> None:
-    _, _, arrays, _ = example()
-
     with pytest.raises(BundleError, match="the memory is damaged: get the bundle again"):
-        Memory(arrays | damage, CATEGORIES)
+        Memory(example().arrays() | damage, CATEGORIES)

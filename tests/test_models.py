@@ -12,7 +12,7 @@ from returnsd import config as configuration
 from returnsd.bundle import CARD, Bundle
 from returnsd.config import Config
 from returnsd.errors import BundleError
-from returnsd.models import check_bundle, describe, list_lines
+from returnsd.models import check_bundle, describe, list_lines, sentences
 from tests.tiny import CATEGORIES
 
 
@@ -107,6 +107,35 @@ def test_the_share_is_of_the_calibration_pictures(config: Config, search: Path) 
 
 def test_what_is_told_can_be_written_as_json(config: Config) -> None:
     assert json.loads(json.dumps(describe(config, "toys")))["bundle"].startswith("tiny-1.0+")
+
+
+def test_a_person_reads_sentences_without_the_cards_many_numbers(config: Config) -> None:
+    shown = describe(using(config, target_accuracy=0.9), "toys")
+    shown["card"] = {
+        "data": {"train": 300},
+        "trained_by": "python -m training train",
+        "groups": [["Bags", "Bags & Cases"]],
+        "metrics": {"validation": {"count": 50, "accuracy": 0.5, "top_3": 0.625, "macro_f1": 0.4321}},
+        "reference": {"mean": [0.123456] * 1000},
+    }
+
+    said = sentences(shown)
+
+    assert "Learnt from 300 pictures by: python -m training train" in said
+    assert "Nearly the same: Bags and Bags & Cases" in said
+    assert (
+        "Of 50 pictures held back meanwhile: 50.0 % right, 62.5 % with the right category among the best three,"
+        " macro-F1 0.432"
+    ) in said
+    assert any(line.startswith("In force: archived without a person from confidence 0.") for line in said)
+    assert "0.123456" not in "".join(said)
+
+
+def test_a_card_that_tells_little_and_a_model_that_archives_nothing_are_told_too(config: Config) -> None:
+    shown = describe(using(config, target_accuracy=0.9999), "toys")
+    shown["card"] = {}
+
+    assert any("In force: archived without a person never" in line for line in sentences(shown))
 
 
 # --- check

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from returnsd.bundle import Bundle, remembered
+from returnsd.bundle import Bundle, forest_inputs
 from returnsd.vision.extractor import Extractor
 from tests.shop import CATEGORIES, shop_picture
 from training import analyze, costs
@@ -34,7 +34,7 @@ def extractor(bundle: Bundle) -> Extractor:
 
 @pytest.fixture(scope="module")
 def rows(bundle: Bundle, extractor: Extractor) -> NDArray[np.float32]:
-    return remembered(bundle.memory, np.stack([extractor(picture) for picture in PICTURES]))
+    return forest_inputs(bundle.memory, np.stack([extractor(picture) for picture in PICTURES]))
 
 
 def example() -> tuple[RandomForestClassifier, NDArray[np.float32], NDArray[np.int64]]:
@@ -56,8 +56,8 @@ def test_the_inputs_are_those_of_the_forest(
     assert len(inputs.names) == rows.shape[1] == bundle.forest.features
     covered = sorted(number for family in inputs.families.values() for number in range(family.start, family.stop))
     assert covered == list(range(rows.shape[1]))
-    assert inputs.names[-1] == "memory_within_60_Rings & Chains"
-    assert not any(name.startswith("near_") for name in inputs.families)
+    assert inputs.names[-1] == "memory_nearest_Rings & Chains"
+    assert set(inputs.families) == set(costs.MEMORY_FAMILIES)
 
 
 def test_a_bundle_without_memory_has_the_features_as_its_inputs(tiny: Path) -> None:
@@ -115,6 +115,17 @@ def test_a_forest_grown_without_what_decides_is_lost() -> None:
     assert found["left"] < 0.7
 
 
+def test_what_is_looked_at_is_permuted_before_the_memory_is_asked(bundle: Bundle, extractor: Extractor) -> None:
+    seen = np.stack([extractor.row(picture) for picture in PICTURES])
+    truth = np.repeat(np.arange(len(CATEGORIES)), 4)
+
+    found = {one.name: one for one in analyze.sights(bundle, extractor, seen, truth, seed=1, repeats=3)}
+
+    assert set(found) == set(analyze.sights_of(extractor))
+    assert sum(one.inputs for one in found.values()) == extractor.width
+    assert max(one.loss_gained for one in found.values()) > 0.05
+
+
 # --- scikit-learn's forest
 
 
@@ -155,10 +166,10 @@ def test_every_family_has_a_cost_and_the_steps_add_up(bundle: Bundle, extractor:
 
     families, steps = costs.costs(bundle, arrays, PICTURES[:6])
 
-    assert set(families) == set(analyze.inputs_of(bundle, extractor).families)
+    assert set(families) == {*analyze.sights_of(extractor), *costs.MEMORY_FAMILIES}
     assert all(cost.saved_ms >= cost.own_ms >= 0 for cost in families.values())
     assert [step.name for step in steps] == [
-        "views", "basic", "grids", "gradients", "colours", "scores", "memory", "forest"
+        "views", "basic", "grids", "gradients", "colours", "directions", "memory", "forest"
     ]  # fmt: skip
     whole = costs.timed_ms(lambda picture: bundle.predict_proba(extractor(picture)[np.newaxis]), PICTURES[:6])
     assert sum(step.own_ms for step in steps) == pytest.approx(whole, rel=0.8)  # the machine may be busy
@@ -169,7 +180,7 @@ def test_a_bundle_with_basic_features_alone_can_be_timed(tiny: Path) -> None:
         families, steps = costs.costs(Bundle.load(tiny), dict(stored), PICTURES[:3])
 
     assert set(families) == set(Extractor.load(tiny).families)
-    assert [step.name for step in steps] == ["views", "basic", "scores", "forest"]
+    assert [step.name for step in steps] == ["views", "basic", "directions", "forest"]
 
 
 def test_timing_leaves_the_number_of_threads_as_it_was(tiny: Path) -> None:
@@ -197,8 +208,9 @@ def test_the_step_leaves_a_report_and_its_numbers(shop_work: Path, capsys: pytes
 
     text = (shop_work / "reports/analyze.html").read_text()
     told = json.loads((shop_work / "reports/analyze.json").read_text())
-    for words in ("What matters", "Where the time goes", "memory_nearest", "score_gradients", "are few"):
+    for words in ("What matters", "Where the time goes", "memory_nearest", "What it looks at", "are few"):
         assert words in text
+    assert {"palette", "gradients"} < {one["name"] for one in told["looked_at"]}
     assert len(told["inputs"]) == sum(family["inputs"] for family in told["families"])
     assert set(told["accuracy_refitted_without"]) == {"", *(family["name"] for family in told["families"])}
     assert "points without what it says" in capsys.readouterr().out

@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {
     "colours": 4,
     "blocks": ["basic"],
     "sizes": {},
-    "scores": {},
+    "near": [],
 }
 LEARNT = {"palette": (np.arange(4096).reshape(16, 16, 16) // 1024).astype(np.uint8)}
 
@@ -147,8 +147,8 @@ def test_the_name_of_a_store_depends_on_all_that_makes_rows_and_on_nothing_else(
     name = extract.fingerprint(LEARNT, SETTINGS)
 
     other_palette = {"palette": LEARNT["palette"][::-1]}
-    scored = LEARNT | {"score_all_mean": np.zeros(3), "near_basic_mean": np.zeros(3)}
-    assert extract.fingerprint(scored, SETTINGS | {"scores": {"all": ["basic"]}, "near": ["basic"]}) == name
+    compared = LEARNT | {"near_basic_mean": np.zeros(3)}
+    assert extract.fingerprint(compared, SETTINGS | {"near": ["basic"]}) == name
     assert extract.fingerprint(other_palette, SETTINGS) != name
     assert extract.fingerprint(LEARNT, SETTINGS | {"blocks": ["basic", "grids"]}) != name
 

@@ -12,7 +12,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from returnsd import config as configuration
-from returnsd.bundle import Bundle, remembered
+from returnsd.bundle import Bundle, forest_inputs
 from returnsd.classify import classify
 from returnsd.vision.decode import DecodeLimits, decode
 from returnsd.vision.extractor import Extractor
@@ -96,7 +96,7 @@ def test_the_card_tells_how_it_was_made(shop_work: Path) -> None:
 def test_scikit_learns_forest_lies_beside_it_and_says_the_same(shop_work: Path) -> None:
     bundle, extractor = Bundle.load(shop_work / "model"), Extractor.load(shop_work / "model")
     model = joblib.load(shop_work / train.MODEL)
-    rows = remembered(bundle.memory, np.stack([extractor(shop_picture(category, 1)) for category in CATEGORIES]))
+    rows = forest_inputs(bundle.memory, np.stack([extractor(shop_picture(category, 1)) for category in CATEGORIES]))
 
     np.testing.assert_allclose(bundle.forest.predict_proba(rows), model.predict_proba(rows), atol=1e-6)
 
@@ -134,7 +134,7 @@ def test_the_same_data_and_seed_give_the_same_bytes_from_the_first_step_on(
 
 
 def test_a_model_of_kind_best_comes_out_the_same_without_what_was_kept(shop_work: Path, tmp_path: Path) -> None:
-    shutil.copytree(shop_work, tmp_path / "work", ignore=shutil.ignore_patterns("scores", "model", "reports"))
+    shutil.copytree(shop_work, tmp_path / "work", ignore=shutil.ignore_patterns("remembered", "model", "reports"))
 
     assert (
         main(["train", "--trees", "30", "--group", "Mugs=Books", "--work", str(tmp_path / "work"), "--jobs", "1"])
@@ -162,7 +162,7 @@ def test_class_weights_survive_the_export(fast_work: Path, tmp_path: Path) -> No
     assert main(["train", "--kind", "fast", "--class-weight", "balanced_subsample", "--work", str(work)]) == 0
 
     bundle, extractor = Bundle.load(work / "model"), Extractor.load(work / "model")
-    rows = remembered(bundle.memory, np.stack([extractor(shop_picture("Mugs", seed)) for seed in range(9)]))
+    rows = forest_inputs(bundle.memory, np.stack([extractor(shop_picture("Mugs", seed)) for seed in range(9)]))
     model = joblib.load(work / train.MODEL)
     assert model.class_weight == "balanced_subsample"
     np.testing.assert_allclose(bundle.forest.predict_proba(rows), model.predict_proba(rows), atol=1e-6)

@@ -44,7 +44,7 @@ def test_it_runs_from_exploration_to_decisions(
     said = "\n".join(text_of(cell) for cell in notebook.cells if cell.cell_type == "code")
     assert "1003 pictures under 4 labels" in said
     assert "left out: 2 same picture under 2 labels" in said
-    assert "48 judged" in said
+    assert "48 pictures judged" in said
     assert "3 decisions, 0 archived items" in said
     assert "'evaluate.html'" in said
     (here,) = tmp_path.glob("walkthrough-*")

@@ -97,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--gaussians", type=int, help="of each mixture that local descriptors are told by; fewer is faster"
     )
-    one = step("train", train_step, "learn scores, fit the forest, calibrate it, write the bundle")
+    one = step("train", train_step, "learn what to compare by, grow the forest, calibrate it, write the bundle")
     one.add_argument("--kind", **kinds)
     one.add_argument("--name", default="model", help="of the bundle")
     one.add_argument("--version", default="1.0", help="of the bundle")
@@ -105,8 +105,8 @@ def _parser() -> argparse.ArgumentParser:
         "--group", action="append", default=[], metavar="A=B", help="categories that nearly coincide (repeatable)"
     )
     one.add_argument("--trees", type=int, default=200)
-    one.add_argument("--leaf", type=int, default=2, help="fewest training pictures in a leaf")
-    one.add_argument("--max-features", type=_features, default="sqrt", help="features looked at for each split")
+    one.add_argument("--leaf", type=int, default=3, help="fewest training pictures in a leaf")
+    one.add_argument("--max-features", type=_features, default=3, help="features looked at for each split")
     one.add_argument("--max-depth", type=int, help="of the trees (default: any)")
     one.add_argument(
         "--class-weight",

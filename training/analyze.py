@@ -3,10 +3,11 @@
 Two measures of importance, each with its weakness. Impurity (Breiman, 2001) is what splits on an input gained in
 training; it favours inputs of many different values. Permutation is what is lost on pictures the forest was not
 trained on when an input's values are dealt out anew among them; of inputs that say the same, none seems to matter.
-What families cost is in `training.costs`.
+Where a memory stands between what is looked at and the forest, families of what is looked at are permuted before
+the memory is asked. What families cost is in `training.costs`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,27 +42,25 @@ class Inputs:
 class Worth:
     """What some inputs are worth: their share of all impurity gains, and what is lost when they are permuted.
 
-    `accuracy_lost` and `loss_gained` (log-loss) are means over some deals, `accuracy_spread` their deviation.
+    `accuracy_lost` and `loss_gained` (log-loss) are means over some deals, `accuracy_spread` their deviation. What
+    is only looked at has no impurity.
     """
 
     name: str
     inputs: int
-    impurity: float
+    impurity: float | None
     accuracy_lost: float
     accuracy_spread: float
     loss_gained: float
 
 
 def inputs_of(bundle: Bundle, extractor: Extractor) -> Inputs:
-    """Return the forest's inputs: the features, with what the memory answers in place of its directions."""
-    families = {name: family for name, family in extractor.families.items() if not name.startswith("near_")}
-    names = list(extractor.names)
-    if bundle.memory is not None:
-        names = names[: len(names) - bundle.memory.dimensions]
-        for answer in MEMORY_FAMILIES:
-            families[answer] = slice(len(names), len(names) + len(bundle.categories))
-            names += [f"{answer}_{category}" for category in bundle.categories]
-    return Inputs(tuple(names), families)
+    """Return the forest's inputs: the features, or what the memory answers to them."""
+    if bundle.memory is None:
+        return Inputs(extractor.names, extractor.families)
+    count = len(bundle.categories)
+    families = {name: slice(n * count, (n + 1) * count) for n, name in enumerate(MEMORY_FAMILIES)}
+    return Inputs(tuple(f"{name}_{category}" for name in families for category in bundle.categories), families)
 
 
 def load_model(path: Path, bundle: Bundle, rows: Rows) -> RandomForestClassifier:
@@ -102,25 +101,48 @@ def worth(
 ) -> Iterator[Worth]:
     """Yield what each of these parts of the inputs is worth, on (n, inputs) rows of known pictures."""
     gains = model.feature_importances_
-    accuracy, loss = _figures(model, rows, truth)
     for name, columns in parts.items():
-        dice = np.random.default_rng(seed)
-        found = []
+        of_it = list(columns)
         # what no tree asks for can be dealt out as one likes
-        for _ in range(repeats if gains[list(columns)].any() else 0):
-            dealt = rows.copy()
-            dealt[:, list(columns)] = rows[dice.permutation(len(rows))][:, list(columns)]
-            found.append(_figures(model, dealt, truth))
-        lost = [accuracy - one for one, _ in found] or [0.0]
-        gained = [one - loss for _, one in found] or [0.0]
-        yield Worth(
-            name=name,
-            inputs=len(columns),
-            impurity=float(gains[list(columns)].sum()),
-            accuracy_lost=float(np.mean(lost)),
-            accuracy_spread=float(np.std(lost)),
-            loss_gained=float(np.mean(gained)),
-        )
+        deals = repeats if gains[of_it].any() else 0
+        lost = _lost(lambda dealt: _figures(model, dealt, truth), rows, of_it, seed, deals)
+        yield Worth(name, len(columns), float(gains[of_it].sum()), *lost)
+
+
+def sights_of(extractor: Extractor) -> dict[str, slice]:
+    """Return the families of what a bundle looks at, and where they lie in a row of blocks."""
+    found = {name: family for name, family in extractor.families.items() if not name.startswith("near_")}
+    return found | {name: block for name, block in extractor.blocks.items() if name != "basic"}
+
+
+def sights(
+    bundle: Bundle, extractor: Extractor, rows: Rows, truth: Truth, seed: int, repeats: int
+) -> Iterator[Worth]:
+    """Yield what each family of what is looked at is worth, on (n, width) rows of blocks of known pictures."""
+
+    def figures(dealt: Rows) -> tuple[float, float]:
+        probabilities = bundle.predict_proba(extractor.weigh(dealt))
+        return float((probabilities.argmax(axis=1) == truth).mean()), log_loss(probabilities, truth)
+
+    for name, family in sights_of(extractor).items():
+        columns = list(range(family.start, family.stop))
+        yield Worth(name, len(columns), None, *_lost(figures, rows, columns, seed, repeats))
+
+
+def _lost(
+    figures: Callable[[Rows], tuple[float, float]], rows: Rows, columns: list[int], seed: int, repeats: int
+) -> tuple[float, float, float]:
+    """Return what is lost when these columns are dealt out anew: accuracy, its deviation, and log-loss gained."""
+    accuracy, loss = figures(rows)
+    dice = np.random.default_rng(seed)
+    found = []
+    for _ in range(repeats):
+        dealt = rows.copy()
+        dealt[:, columns] = rows[dice.permutation(len(rows))][:, columns]
+        found.append(figures(dealt))
+    lost = [accuracy - one for one, _ in found] or [0.0]
+    gained = [one - loss for _, one in found] or [0.0]
+    return float(np.mean(lost)), float(np.std(lost)), float(np.mean(gained))
 
 
 def refitted(
@@ -144,6 +166,7 @@ def as_json(
     pictures: int,
     families: Sequence[Worth],
     features: Sequence[Worth],
+    looked_at: Sequence[Worth],
     refits: Mapping[str, float],
     cost: tuple[Mapping[str, Cost], Sequence[Cost]],
 ) -> dict[str, Any]:
@@ -153,6 +176,7 @@ def as_json(
         "pictures": pictures,
         "families": [asdict(one) for one in families],
         "inputs": [asdict(one) for one in features],
+        "looked_at": [asdict(one) for one in looked_at],
         "accuracy_refitted_without": dict(refits),
         "costs_ms": {name: {"own": one.own_ms, "saved": one.saved_ms} for name, one in cost[0].items()},
         "steps_ms": {one.name: one.own_ms for one in cost[1]},

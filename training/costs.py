@@ -1,7 +1,8 @@
 """What each family of features costs: milliseconds on one core, measured on real pictures.
 
-Families share work: all are made from the same views of a picture, and several scores from the same block of
-values. So a cost is told twice: what is a family's own, and what would be saved if it alone were left out.
+Families share work: all are made from the same views of a picture. So a cost is told twice: what is a family's own,
+and what would be saved if it alone were left out. All that the memory answers is asked for at once, and costs that
+together.
 """
 
 import time
@@ -14,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from returnsd.bundle import Bundle, remembered
-from returnsd.memory import SHARPNESS
+from returnsd.bundle import Bundle, forest_inputs
 from returnsd.vision import features
 from returnsd.vision.extractor import Extractor
 from returnsd.vision.features import Basic, Image, Views, canvas
-from returnsd.vision.scores import Linear
 
-MEMORY_FAMILIES = ("memory_nearest", *(f"memory_within_{sharpness:g}" for sharpness in SHARPNESS))
-"""What the memory answers, in its order, each for every category: the nearest, and how many are within reach."""
+MEMORY_FAMILIES = ("memory_score", "memory_nearest")
+"""What the memory answers, in its order: every category's lead in each."""
 
 _ROUNDS = 3
 
@@ -60,14 +59,15 @@ def costs(
         try:
             blocks = _blocks(arrays, settings, extractor, pictures)
             families = _basic(arrays, settings, pictures)
-            families |= _scores(arrays, settings, extractor, pictures, blocks)
             steps = _steps(bundle, extractor, pictures, blocks)
         finally:
             cv2.setNumThreads(threads)
+    families |= {name: Cost(name, ms, ms) for name, ms in blocks.items() if name != "basic"}
     if bundle.memory is not None:
-        answer = next(step for step in steps if step.name == "memory")
-        words = "directions and answers, all of the memory together"
-        families |= {name: Cost(name, answer.own_ms, answer.own_ms, words) for name in MEMORY_FAMILIES}
+        asked = sum(step.own_ms for step in steps if step.name in ("directions", "memory"))
+        saved = asked + sum(blocks[name] for name in settings["near"] if name != "basic")
+        words = "all that the memory answers, with the blocks made for it alone"
+        families |= {name: Cost(name, asked, saved, words) for name in MEMORY_FAMILIES}
     return families, steps
 
 
@@ -91,7 +91,7 @@ def _blocks(
     pictures: Sequence[Image],
 ) -> dict[str, float]:
     """Return what each block of values costs: rows with it against rows without."""
-    plain = dict(settings) | {"scores": {}, "near": [], "near_score": None}
+    plain = dict(settings) | {"near": []}
     basic = timed_ms(Extractor(arrays, plain | {"blocks": ["basic"]}).row, pictures)
     found = {"basic": basic}
     for name in extractor.blocks:
@@ -107,39 +107,11 @@ def _basic(
     basic = Basic(arrays["palette"], int(settings["colours"]))
     views = [Views.of(canvas(picture)) for picture in pictures]
     found = {name: Cost(name, ms, ms) for name, work in _OF_VIEWS.items() for ms in (timed_ms(work, views),)}
-    rest = max(0.0, timed_ms(basic, views) - sum(cost.own_ms for cost in found.values()))
+    whole = timed_ms(lambda one: basic(one, basic.colour_of_pixel(one)), views)
+    rest = max(0.0, whole - sum(cost.own_ms for cost in found.values()))
     together = [name for name in basic.families if name not in found]
     words = f"together with {', '.join(together)}"
     return found | {name: Cost(name, rest, rest, words) for name in together}
-
-
-def _scores(
-    arrays: Mapping[str, NDArray[Any]],
-    settings: Mapping[str, Any],
-    extractor: Extractor,
-    pictures: Sequence[Image],
-    blocks: Mapping[str, float],
-) -> dict[str, Cost]:
-    rows = [extractor.row(picture) for picture in pictures]
-    users: dict[str, set[str]] = {name: set() for name in blocks}
-    scores: dict[str, list[str]] = {name: list(of) for name, of in settings.get("scores", {}).items()}
-    for name, of in scores.items():
-        for block in of:
-            users[block].add(f"score_{name}")
-    for block in settings.get("near", []):
-        users[block].add("memory")
-    if settings.get("near_score") is not None:
-        for block in scores[settings["near_score"]]:
-            users[block].add("memory")
-    found = {}
-    for name, of in scores.items():
-        own = timed_ms(Linear(arrays, f"score_{name}"), [row[extractor.columns(of)] for row in rows])
-        alone = [block for block in of if block != "basic" and users[block] == {f"score_{name}"}]
-        words = (
-            f"with the block {' and '.join(alone)}, made for it alone" if alone else "its blocks serve others, too"
-        )
-        found[f"score_{name}"] = Cost(f"score_{name}", own, own + sum(blocks[block] for block in alone), words)
-    return found
 
 
 def _steps(
@@ -148,15 +120,15 @@ def _steps(
     views_ms = timed_ms(lambda picture: Views.of(canvas(picture)), pictures)
     rows = [extractor.row(picture) for picture in pictures]
     vectors = [extractor.weigh(row)[np.newaxis] for row in rows]
-    inputs = [remembered(bundle.memory, vector) for vector in vectors]
+    inputs = [forest_inputs(bundle.memory, vector) for vector in vectors]
     steps = [
         ("views", views_ms, "a canvas of 100x100 pixels and its conversions, shared by all"),
         ("basic", max(0.0, blocks["basic"] - views_ms), "the basic features"),
-        *((name, ms, "a block of values for scores") for name, ms in blocks.items() if name != "basic"),
-        ("scores", timed_ms(extractor.weigh, rows), "linear scores and directions from the blocks"),
+        *((name, ms, "a block of values to compare by") for name, ms in blocks.items() if name != "basic"),
+        ("directions", timed_ms(extractor.weigh, rows), "the direction in which the blocks point"),
     ]
     if bundle.memory is not None:
-        answers = timed_ms(lambda vector: remembered(bundle.memory, vector), vectors)
-        steps.append(("memory", answers, "what is near among the remembered pictures"))
+        answers = timed_ms(lambda vector: forest_inputs(bundle.memory, vector), vectors)
+        steps.append(("memory", answers, "what is near among the remembered pictures, for one picture alone"))
     steps.append(("forest", timed_ms(bundle.forest.predict_proba, inputs), "the trees, for one picture alone"))
     return [Cost(name, ms, ms, words) for name, ms, words in steps]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
-from returnsd.bundle import CARD, FORMAT, MEMORY, Bundle, calibrated, remembered
+from returnsd.bundle import CARD, FORMAT, MEMORY, Bundle, calibrated, forest_inputs
 from returnsd.forest import Forest
 from returnsd.memory import Memory
 from returnsd.vision.decode import DecodeLimits, decode
@@ -109,7 +109,7 @@ def write_bundle(
     (draft / "known.png").write_bytes(picture)
     seen = Extractor(features, card["features"])(decode(picture, DecodeLimits()))
     categories = len(card["categories"])
-    inputs = remembered(None if memory is None else Memory(memory, categories), seen[np.newaxis])
+    inputs = forest_inputs(None if memory is None else Memory(memory, categories), seen[np.newaxis])
     known = Forest(forest, categories, inputs.shape[1]).predict_proba(inputs)
     np.savez_compressed(draft / "known.npz", probabilities=calibrated(known, card["calibration"])[0])
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(draft.iterdir())}

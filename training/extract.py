@@ -40,12 +40,12 @@ class Failed:
 def fingerprint(learnt: Mapping[str, NDArray[Any]], settings: Mapping[str, Any]) -> str:
     """Return a name for one way of making rows: the same arrays and settings give the same.
 
-    What is made from rows (scores, directions) does not count.
+    What is made from rows (directions) does not count.
     """
     seen = {key: settings[key] for key in ("version", "colours", "blocks", "sizes")}
     digest = hashlib.sha256(repr(sorted(seen.items())).encode())
     for name in sorted(learnt):
-        if not name.startswith(("score_", "near_")):
+        if not name.startswith("near_"):
             digest.update(name.encode() + np.ascontiguousarray(learnt[name]).tobytes())
     return digest.hexdigest()[:12]
 

@@ -6,7 +6,7 @@ looks at: `best` sees as well as we know how, `fast` what can be had in a fifth 
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -23,39 +23,34 @@ from returnsd.vision.features import Image, Views, canvas
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a model looks at: blocks of values, and the linear scores made from them with their penalties.
+    """What a model looks at: blocks of values, and how its memory compares them.
 
-    `near` says by how many values of which blocks pictures are compared with remembered ones, `near_score` by which
-    score beside them.
+    `near` says by how many values of each block pictures are compared, `shares` how much each counts (their sum is
+    1), `penalty` how smooth the scores are that the memory gives.
     """
 
     blocks: tuple[str, ...]
-    scores: Mapping[str, tuple[str, ...]]
-    penalties: Mapping[str, float]
-    gaussians: int = 128
-    near: Mapping[str, int] = field(default_factory=dict)
-    near_score: str | None = None
+    near: Mapping[str, int]
+    shares: Mapping[str, float]
+    penalty: float = 0.1
+    gaussians: int = 64
 
 
 KINDS = {
     "best": Kind(
         BLOCKS,
-        {"grids": ("basic", "grids"), "gradients": ("gradients",), "colours": ("colours",), "all": BLOCKS},
-        {"grids": 0.1, "gradients": 1.0, "colours": 0.6, "all": 1.0},
-        near={"gradients": 64, "colours": 48, "grids": 48, "basic": 32},
-        near_score="all",
+        near={"basic": 96, "grids": 128, "gradients": 320, "colours": 160},
+        shares={"basic": 0.2, "grids": 0.1, "gradients": 0.5, "colours": 0.2},
     ),
     "fast": Kind(
         ("basic", "grids"),
-        {"basic": ("basic",), "grids": ("basic", "grids")},
-        {"basic": 0.01, "grids": 0.1},
-        near={"grids": 48, "basic": 32},
-        near_score="grids",
+        near={"basic": 96, "grids": 160},
+        shares={"basic": 0.6, "grids": 0.4},
     ),
 }
 
 COLOURS = 48
-SIZES = {"gradients": (4, 6, 8), "colours": (4, 7)}
+SIZES = {"gradients": (4, 6, 8), "colours": (4, 8)}
 _PIXELS_EACH = 200
 _SQUARES_EACH = 80
 _REDUCED = {"gradients": 40, "colours": 28}
@@ -63,7 +58,7 @@ _FITS = 20
 
 
 def learn(pictures: Sequence[Image], kind: Kind, seed: int) -> dict[str, NDArray[Any]]:
-    """Return the arrays that an Extractor of this kind needs, except those of its scores.
+    """Return the arrays that an Extractor of this kind needs, except those of its directions.
 
     :param pictures: (height, width, 3) uint8 BGR each; some thousands are plenty.
     """
@@ -76,13 +71,13 @@ def learn(pictures: Sequence[Image], kind: Kind, seed: int) -> dict[str, NDArray
 
 
 def settings_of(learnt: Mapping[str, NDArray[Any]], kind: Kind) -> dict[str, Any]:
-    """Return the settings of an Extractor that makes rows of this kind; it has no scores yet."""
+    """Return the settings of an Extractor that makes rows of this kind; it compares nothing yet."""
     return {
         "version": FEATURE_VERSION,
         "colours": int(learnt["palette"].max()) + 1,
         "blocks": list(kind.blocks),
         "sizes": {name: list(sizes) for name, sizes in SIZES.items() if name in kind.blocks},
-        "scores": {},
+        "near": [],
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from returnsd.bundle import Bundle, remembered
+from returnsd.bundle import Bundle, forest_inputs
 from returnsd.forest import Probabilities
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
@@ -23,7 +23,7 @@ _TIMED = 40
 
 
 def train_step(asked: argparse.Namespace) -> None:
-    """Learn scores, fit the forest, calibrate it, write the bundle."""
+    """Learn what to compare by and what to remember, fit the forest, calibrate it, write the bundle."""
     entries = prepare.read(asked.work / MANIFEST)
     kind = learn.KINDS[asked.kind]
     learnt = read_learnt(asked.work, asked.kind)
@@ -80,8 +80,8 @@ def _scored(
 ) -> train.Seen:
     """Return all that the forest is trained on, learning what is not kept already."""
     settings = learn.settings_of(learnt, kind)
-    cache = asked.work / "scores"
-    for step in train.learn_scores(kind, learnt, settings, store, training, categories, cache, asked.seed):
+    cache = asked.work / "remembered"
+    for step in train.learn_to_see(kind, learnt, settings, store, training, categories, cache, asked.seed):
         if isinstance(step, train.Seen):
             return step
         print(f"learning {step}", file=sys.stderr, flush=True)
@@ -139,26 +139,29 @@ def analyze_step(asked: argparse.Namespace) -> None:
     side = train.side(entries, store, "validation")
     chosen = np.sort(np.random.default_rng(asked.seed).permutation(len(side.names))[: asked.pictures])
     names, truth = [side.names[number] for number in chosen], side.truth[chosen]
-    rows = remembered(bundle.memory, train.features(extractor, store, names))
+    seen = store.rows(names)
+    rows = forest_inputs(bundle.memory, extractor.weigh(seen))
     model = analyze.load_model(asked.work / train.MODEL, bundle, rows).set_params(n_jobs=asked.jobs)
     inputs = analyze.inputs_of(bundle, extractor)
     measured = analyze.worths(model, inputs, rows, truth, asked.seed, asked.repeats)
     found = list(shown(measured, len(inputs.families) + len(inputs.names), "families and inputs permuted"))
+    permuted = analyze.sights(bundle, extractor, seen, truth, asked.seed, asked.repeats)
+    looked_at = list(shown(permuted, len(analyze.sights_of(extractor)), "families that are looked at permuted"))
     refits: dict[str, float] = {}
     if asked.refit:
         kind = learn.KINDS[asked.kind]
         training = train.side(entries, store, "train")
-        seen = _scored(asked, kind, read_learnt(asked.work, asked.kind), store, training, len(bundle.categories))
+        known = _scored(asked, kind, read_learnt(asked.work, asked.kind), store, training, len(bundle.categories))
         parameters = model.get_params() | {"n_estimators": asked.refit, "oob_score": False}
-        grown = analyze.refitted(seen.training, training.truth, rows, truth, inputs.families, parameters)
+        grown = analyze.refitted(known.training, training.truth, rows, truth, inputs.families, parameters)
         refits = dict(shown(grown, 1 + len(inputs.families), "forests grown"))
     by_sha256 = {entry.sha256: entry for entry in entries}
     timed = [seen_or_none(by_sha256[name]) for name in names[:_TIMED]]
     cost = costs.costs(bundle, arrays, [picture for picture in timed if picture is not None])
     families, single = found[: len(inputs.families)], found[len(inputs.families) :]
-    data = json.dumps(analyze.as_json(bundle.id, len(names), families, single, refits, cost), indent=1)
+    data = json.dumps(analyze.as_json(bundle.id, len(names), families, single, looked_at, refits, cost), indent=1)
     print(report.write(asked.work / REPORTS / "analyze.json", f"{data}\n".encode()))
-    page = analysis.page(bundle, families, single, *cost, refits, len(names), asked.refit)
+    page = analysis.page(bundle, families, single, looked_at, *cost, refits, len(names), asked.refit)
     print(page.write(page_place(asked, "analyze")))
-    for one in sorted(families, key=lambda one: -one.loss_gained):
+    for one in sorted((*families, *looked_at), key=lambda one: -one.loss_gained):
         print(f"{one.name:20} accuracy {0.0 - 100 * one.accuracy_lost:+6.2f} points without what it says")

@@ -20,8 +20,8 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Stratifie
 from training.labels import DataError
 
 GRID: Mapping[str, tuple[Any, ...]] = {
-    "max_features": ("sqrt", 0.1, 0.2),
-    "min_samples_leaf": (1, 2, 4),
+    "max_features": (3, "sqrt", 0.3),
+    "min_samples_leaf": (1, 3, 6),
     "class_weight": (None, "balanced_subsample"),
     "max_depth": (None, 20),
 }

@@ -1,13 +1,14 @@
-"""From rows to a bundle: linear scores, scikit-learn's forest over them, calibration, all written for the service.
+"""From rows to a bundle: a memory, scikit-learn's forest over what it answers, calibration, all for the service.
 
-Scores are learnt on training pictures and kept in the work folder by content: an interrupted training goes on from
-there. The forest is trained on scores out of fold, so that it meets them as it will on pictures no one has seen.
+What the memory pulls towards is learnt on training pictures and kept in the work folder by content: an interrupted
+training goes on from there. The forest is trained on answers out of fold, so that it meets them as it will on
+pictures that no one has seen.
 """
 
 import hashlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 
-from returnsd.bundle import Bundle, calibrated, remembered
-from returnsd.forest import Forest
-from returnsd.memory import Memory, arrays_of
+from returnsd.bundle import Bundle, calibrated, forest_inputs
+from returnsd.forest import Forest, Probabilities
+from returnsd.memory import Memory
 from returnsd.vision.extractor import Extractor
-from training import calibrate, scores
+from training import calibrate, evaluate, kernel
+from training.directions import directions
 from training.export import forest_arrays, write_bundle
 from training.extract import Store
 from training.grow import grow
@@ -31,7 +33,7 @@ from training.prepare import Entry
 
 MODEL = "random_forest_model.joblib"
 _AT_ONCE = 512
-_SAMPLE = 6000
+_SAMPLE = 12_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def features(extractor: Extractor, store: Store, names: Sequence[str]) -> NDArra
 class Seen:
     """A finished way of seeing: its arrays and settings, what is remembered, and what the forest is trained on.
 
-    `training` is (n, inputs): no picture's own label is in what it says, neither by its scores nor by its memory.
+    `training` is (n, inputs): no picture's own label is in what it says.
     """
 
     arrays: dict[str, NDArray[Any]]
@@ -91,7 +93,7 @@ class Seen:
     training: NDArray[np.float32]
 
 
-def learn_scores(
+def learn_to_see(
     kind: Kind,
     learnt: Mapping[str, NDArray[Any]],
     settings: Mapping[str, Any],
@@ -104,57 +106,45 @@ def learn_scores(
     """Yield what is learnt next, in words; at last what was learnt."""
     extractor = Extractor(learnt, settings)
     arrays = dict(learnt)
-    out_of_fold: dict[str, NDArray[np.float32]] = {}
-    for name, blocks in kind.scores.items():
-        yield f"linear scores: {name}"
-        ridge = _ridge(name, blocks, kind.penalties[name], extractor, store, training, categories, cache, seed)
-        arrays |= ridge.arrays(name)
-        out_of_fold[name] = ridge.out_of_fold
-    sample = np.random.default_rng(seed).permutation(len(training.names))[:_SAMPLE]
+    sample = np.sort(np.random.default_rng(seed).permutation(len(training.names))[:_SAMPLE])
     for name, count in kind.near.items():
         yield f"directions: {name}"
         rows = store.rows([training.names[i] for i in sample], extractor.columns([name]))
-        arrays |= scores.directions(name, rows, count, seed)
-    finished = dict(settings) | {"scores": {name: list(blocks) for name, blocks in kind.scores.items()}}
-    finished |= {"near": list(kind.near), "near_score": kind.near_score}
+        arrays |= directions(name, rows, count, kind.shares[name], seed)
+    finished = {**settings, "near": list(kind.near)}
     extractor = Extractor(arrays, finished)
     finished["count"] = len(extractor.names)
-    seen = np.empty((len(training.names), finished["count"]), np.float32)
-    for start in range(0, len(seen), _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
-        known = {name: values[part] for name, values in out_of_fold.items()}
-        seen[part] = extractor.compose(store.rows(training.names[part]), known)
+    vectors = features(extractor, store, training.names)
     if not kind.near:
-        yield Seen(arrays, finished, None, seen)
+        yield Seen(arrays, finished, None, vectors)
         return
     yield "what is remembered"
-    kept = len(extractor.names) - sum(
-        family.stop - family.start for name, family in extractor.families.items() if name.startswith("near_")
-    )
-    memory, own = arrays_of(seen[:, kept:], training.truth, categories)
-    yield Seen(arrays, finished, memory, remembered(Memory(memory, categories), seen, own))
+    found = _remembered(vectors[:, -extractor.directions :], kind, training, categories, cache, seed)
+    yield Seen(arrays, finished, found.arrays(), _as_unseen(vectors, found, categories))
 
 
-def _ridge(
-    name: str,
-    blocks: Sequence[str],
-    penalty: float,
-    extractor: Extractor,
-    store: Store,
-    training: Side,
-    categories: int,
-    cache: Path,
-    seed: int,
-) -> scores.Ridge:
-    digest = hashlib.sha256(repr((store.folder.name, blocks, penalty, seed, categories)).encode())
-    digest.update(" ".join(training.names).encode() + training.truth.tobytes())
-    kept = cache / f"{name}-{digest.hexdigest()[:12]}.npz"
+def _remembered(
+    vectors: NDArray[np.float32], kind: Kind, training: Side, categories: int, cache: Path, seed: int
+) -> kernel.Remembered:
+    """Return what is remembered of directions, learnt now or kept from an earlier training."""
+    digest = hashlib.sha256(repr((kind.penalty, seed, categories)).encode())
+    digest.update(" ".join(training.names).encode() + training.truth.tobytes() + vectors.tobytes())
+    kept = cache / f"{digest.hexdigest()[:12]}.npz"
     if kept.exists():
-        return scores.load(kept)
-    rows = store.rows(training.names, extractor.columns(blocks))
-    ridge = scores.fit(rows, training.truth, categories, penalty, seed)
-    scores.save(ridge, kept)
-    return ridge
+        return kernel.load(kept)
+    found = kernel.fit(vectors, training.truth, categories, kind.penalty, seed)
+    kernel.save(found, kept)
+    return found
+
+
+def _as_unseen(vectors: NDArray[np.float32], found: kernel.Remembered, categories: int) -> NDArray[np.float32]:
+    """Return what the forest sees of training pictures: what it would if they were not remembered."""
+    memory = Memory(found.arrays(), categories)
+    seen = forest_inputs(memory, vectors)
+    own = np.flatnonzero(found.own >= 0)
+    points = vectors[own, -memory.dimensions :]
+    seen[own] = memory.of_remembered(points, found.own[own], found.out_of_fold[own])
+    return seen
 
 
 def train(
@@ -178,7 +168,7 @@ def train(
     memory = None if seen.memory is None else Memory(seen.memory, len(categories))
 
     seen_of = {split: features(extractor, store, sides[split].names) for split in ("validation", "calibration")}
-    said = {split: forest.predict_proba(remembered(memory, rows)) for split, rows in seen_of.items()}
+    said = {split: forest.predict_proba(forest_inputs(memory, rows)) for split, rows in seen_of.items()}
     calibration = calibrate.choose(said["validation"], sides["validation"].truth)
     probabilities = calibrated(said["calibration"], calibration)
     pilot = calibrated(said["validation"], calibration), sides["validation"].truth
@@ -188,6 +178,7 @@ def train(
         "features": seen.settings,
         "forest": {key: value for key, value in parameters.items() if key not in ("n_jobs", "verbose")},
         "calibration": calibration,
+        "metrics": {"validation": metrics(*pilot)},
         "reference": reference(seen_of["calibration"]),
         "libraries": libraries(),
     }
@@ -200,6 +191,13 @@ def train(
     joblib.dump(model, draft, compress=3)
     draft.rename(directory.parent / MODEL)
     return bundle
+
+
+def metrics(probabilities: Probabilities, truth: NDArray[np.int64]) -> dict[str, float | int]:
+    """Return the figures that the card tells, of (n, categories) probabilities and (n,) categories."""
+    figures = asdict(evaluate.figures_of(probabilities, truth, None))
+    told = {name: value for name, value in figures.items() if value is not None and name != "archived"}
+    return {name: round(value, 4) for name, value in told.items()}
 
 
 def reference(rows: NDArray[np.float32]) -> dict[str, list[float]]:

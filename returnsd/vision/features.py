@@ -7,6 +7,7 @@ The colour palette is learnt and comes with the bundle.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import cv2
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from returnsd.errors import BundleError
 
 SIDE = 100
+DIRECTIONS = 8
+TURNS = 384
 _GRID = 5
 _WHITE = 240
 _STRONG_EDGE = 200.0
@@ -31,7 +34,9 @@ Vector = NDArray[np.float32]
 class Views:
     """The conversions of one canvas that several families look at, each (100, 100).
 
-    `cells` is each pixel's cell of the 16x16x16 cube of B, G, R; `mask` is 255 where the foreground is.
+    `cells` is each pixel's cell of the 16x16x16 cube of B, G, R; `mask` is 255 where the foreground is; `turn` says
+    where each pixel's gradient points to, in TURNS of a circle; `maps` (100, 100, DIRECTIONS) is its magnitude
+    shared between the two nearest directions.
     """
 
     cells: Image
@@ -41,7 +46,8 @@ class Views:
     value: Image
     grey: Image
     magnitude: NDArray[Any]
-    direction: NDArray[Any]
+    turn: NDArray[np.intp]
+    maps: Vector
     mask: Image
 
     @classmethod
@@ -58,7 +64,20 @@ class Views:
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, _KERNEL)
         lab = cv2.cvtColor(canvas, cv2.COLOR_BGR2LAB)
         cells = ((blue >> 4).astype(np.uint16) << 8) | (green & 0xF0) | (red >> 4)
-        return cls(cells, lab, hue, saturation, value, grey, magnitude, direction, mask)
+        turn = (direction * np.float32(TURNS / (2 * math.pi))).astype(np.intp)
+        np.minimum(turn, TURNS - 1, out=turn)  # 2 pi itself, by rounding
+        maps = np.take(_shares(), turn, axis=0, mode="clip")  # "clip" only because it is faster
+        maps *= magnitude[:, :, np.newaxis]
+        return cls(cells, lab, hue, saturation, value, grey, magnitude, turn, maps, mask)
+
+
+@cache
+def _shares() -> Vector:
+    """Return (TURNS, DIRECTIONS): what each direction gets of a gradient that points to the middle of a turn."""
+    position = (np.arange(TURNS) + 0.5) * DIRECTIONS / TURNS
+    away = np.abs(position[:, np.newaxis] - np.arange(DIRECTIONS))
+    shares = np.maximum(0.0, 1.0 - np.minimum(away, DIRECTIONS - away))
+    return np.asarray(shares, np.float32)
 
 
 class Basic:
@@ -72,10 +91,10 @@ class Basic:
             raise BundleError("the bundle's palette is damaged: get the bundle again")
         self.families, self.names = _layout(colours)
 
-    def __call__(self, views: Views) -> Vector:
-        """Return the (n,) float32 features, named by `names`."""
+    def __call__(self, views: Views, colour_of_pixel: Image) -> Vector:
+        """Return the (n,) float32 features, named by `names`; see colour_of_pixel for the second."""
         parts = [
-            *self._colour(views),
+            *self._colour(views, colour_of_pixel),
             thumbnail(views),
             cv2.resize(views.magnitude, (_GRID, _GRID), interpolation=cv2.INTER_AREA).ravel() / 255.0,
             directions(views),
@@ -87,12 +106,12 @@ class Basic:
 
     def colour_of_pixel(self, views: Views) -> Image:
         """Return (100, 100): each pixel's colour of the palette."""
-        return self._palette[views.cells]
+        return np.take(self._palette, views.cells)
 
-    def _colour(self, views: Views) -> list[NDArray[Any]]:
+    def _colour(self, views: Views, colour_of_pixel: Image) -> list[NDArray[Any]]:
         """Palette, hue, saturation and value histograms, square roots of shares; and the palette's entropy."""
-        inside = views.cells[views.mask > 0]
-        counts = np.bincount(self._palette[inside], minlength=self.colours).astype(np.float32)
+        colours = self.colours
+        counts = cv2.calcHist([colour_of_pixel], [0], views.mask, [colours], [0, colours]).ravel()
         share = counts / max(1.0, float(counts.sum()))
         entropy = -float((share * np.log2(np.maximum(share, 1e-9))).sum())
         coloured = cv2.calcHist([views.hue, views.saturation], [0, 1], None, [12, 16], [0, 180, 0, 256])
@@ -133,8 +152,8 @@ def thumbnail(views: Views) -> NDArray[np.float32]:
 
 def directions(views: Views) -> NDArray[np.float64]:
     """Return the magnitude-weighted shares of 12 gradient directions."""
-    bins = (views.direction.ravel() * (12 / (2 * math.pi))).astype(np.intp) % 12
-    weights = np.bincount(bins, views.magnitude.ravel(), minlength=12)
+    weights = np.bincount(views.turn.ravel(), views.magnitude.ravel(), minlength=TURNS)
+    weights = weights.reshape(12, -1).sum(axis=1)
     shares: NDArray[np.float64] = weights / max(1.0, float(weights.sum()))
     return shares
 
@@ -169,20 +188,27 @@ def shape(mask: Image) -> NDArray[np.float64]:
     """Return 42 measures of the foreground: size, place, moments, outline, borders and profiles."""
     area = cv2.countNonZero(mask)
     moments = cv2.moments(mask, binaryImage=True)
-    hu = cv2.HuMoments(moments).ravel()
-    hu = -np.sign(hu) * np.log10(np.abs(hu) + 1e-12)
+    hu = [
+        ((value < 0) - (value > 0)) * math.log10(abs(value) + 1e-12)
+        for value in cv2.HuMoments(moments).ravel().tolist()
+    ]
     centre = (moments["m10"] / area, moments["m01"] / area) if area else (SIDE / 2, SIDE / 2)
     left, top, width, height = cv2.boundingRect(mask)
-    rows = cv2.reduce(mask, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255.0
-    columns = cv2.reduce(mask, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255.0
+    rows, columns = (_profile(mask, axis) for axis in (1, 0))
+    tenths = [cv2.reduce(of.reshape(10, 10), 1, cv2.REDUCE_AVG).ravel().tolist() for of in (rows, columns)]
     return np.array(
         [
             area / SIDE**2, width / SIDE, height / SIDE, width / max(1, height),
             centre[0] / SIDE, centre[1] / SIDE, left / SIDE, top / SIDE, *hu, *outline(mask),
             1 - rows[0], 1 - rows[-1], 1 - columns[0], 1 - columns[-1],
-            *rows.reshape(10, -1).mean(axis=1), *columns.reshape(10, -1).mean(axis=1),
+            *tenths[0], *tenths[1],
         ]
     )  # fmt: skip
+
+
+def _profile(mask: Image, axis: int) -> Vector:
+    """Return the (100,) shares of foreground along an axis."""
+    return np.asarray(cv2.reduce(mask, axis, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel() / 255.0, np.float32)
 
 
 def outline(mask: Image) -> tuple[float, float, float, float, float]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 
+_FARTHEST = -40.0  # the logarithm of a share, as if it were none
+
 
 class FisherVector:
     """One learnt mixture, ready to describe pictures."""
@@ -29,11 +31,11 @@ class FisherVector:
         self._scale = get["place_scale"]
         self._means, self._inverse = get["means"], 1.0 / get["deviations"]
         self._weights = get["weights"]
-        # log density of x under each Gaussian = (x, x^2, 1) @ density
+        # log density of x under each Gaussian = density @ (x, x^2, 1)
         precision = self._inverse**2
         constant = np.log(self._weights) + np.log(self._inverse).sum(1) - 0.5 * (self._means**2 * precision).sum(1)
         density = np.concatenate([self._means * precision, -0.5 * precision, constant[:, np.newaxis]], axis=1)
-        self._density = np.ascontiguousarray(density.T, np.float32)
+        self._density = np.ascontiguousarray(density, np.float32)
 
     @property
     def size(self) -> int:
@@ -56,11 +58,12 @@ class FisherVector:
         x = self.reduced(described, placed, out=moments[:, :width])
         np.multiply(x, x, out=moments[:, width : 2 * width])
         moments[:, -1] = 1.0
-        shares = moments @ self._density
-        shares -= shares.max(axis=1, keepdims=True)
-        np.exp(shares, out=shares)
-        moments *= 1.0 / (shares.sum(axis=1, keepdims=True) * np.float32(len(x)))
-        sums = shares.T @ moments
+        shares = self._density @ moments.T  # a Gaussian a row: what is done by square then goes along memory
+        shares -= shares.max(axis=0)
+        # beyond lie denormal numbers, with which some processors calculate thirty times as long
+        np.exp(np.maximum(shares, _FARTHEST, out=shares), out=shares)
+        shares *= 1.0 / (shares.sum(axis=0) * np.float32(len(x)))
+        sums = shares @ moments
         s1, s2, s0 = sums[:, :width], sums[:, width:-1], sums[:, -1:]
         root = np.sqrt(self._weights)[:, np.newaxis]
         first = (s1 - s0 * self._means) * self._inverse / root

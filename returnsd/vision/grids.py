@@ -10,23 +10,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from returnsd.vision.descriptors import DIRECTIONS, direction_maps
-from returnsd.vision.features import SIDE, Views
+from returnsd.vision.features import DIRECTIONS, SIDE, Views
 
 _REGIONS = 3
 _SMALL = 12
+_FINEST = 12
 
 
 def grids(views: Views, colour_of_pixel: NDArray[np.uint8], colours: int) -> NDArray[np.float32]:
     """Return the (n,) vector of one picture; `colour_of_pixel` (100, 100) is each pixel's palette colour."""
-    maps = direction_maps(views)
+    twelve = _sums(views.maps)
+    six = _joined(twelve)
     small = cv2.resize(views.lab, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     mask = cv2.resize(views.mask, (_SMALL, _SMALL), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     return np.concatenate(
         [
-            _oriented(maps, 6, DIRECTIONS),
-            _oriented(maps, 3, DIRECTIONS),
-            _oriented(maps, 12, DIRECTIONS // 2),
+            _oriented(six),
+            _oriented(_joined(six)),
+            _oriented(twelve[:, :, : DIRECTIONS // 2] + twelve[:, :, DIRECTIONS // 2 :]),  # without sign
             _by_region(colour_of_pixel, colours),
             small.ravel(),
             mask.ravel(),
@@ -35,13 +36,21 @@ def grids(views: Views, colour_of_pixel: NDArray[np.uint8], colours: int) -> NDA
     )
 
 
-def _oriented(maps: NDArray[np.float32], cells: int, directions: int) -> NDArray[np.float32]:
-    """Return square roots of shares of gradient directions in cells x cells, each with its 2x2 neighbours' norm."""
-    share = _area_weights(cells)
-    rows = (share @ maps.reshape(SIDE, -1)).reshape(cells, SIDE, DIRECTIONS)
-    sums = np.matmul(share, rows)
-    if directions < DIRECTIONS:
-        sums = sums[:, :, :directions] + sums[:, :, directions:]  # without sign
+def _sums(maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (12, 12, DIRECTIONS): the mean of each direction's map in each cell of the finest grid."""
+    share = _area_weights(_FINEST)
+    rows = (share @ maps.reshape(SIDE, -1)).reshape(_FINEST, SIDE, DIRECTIONS)
+    return np.asarray(np.matmul(share, rows), np.float32)
+
+
+def _joined(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the means of 2x2 cells."""
+    rows = sums[0::2] + sums[1::2]
+    return (rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25)
+
+
+def _oriented(sums: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return square roots of shares of (cells, cells, directions), each with its 3x3 neighbours' energy."""
     energy = cv2.boxFilter(sums.sum(axis=2), cv2.CV_32F, (3, 3), normalize=True, borderType=cv2.BORDER_REPLICATE)
     shares = sums / (np.asarray(energy)[:, :, np.newaxis] + 2.0)
     root: NDArray[np.float32] = np.sqrt(shares).ravel()

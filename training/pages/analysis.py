@@ -16,6 +16,7 @@ def page(
     bundle: Bundle,
     families: Sequence[Worth],
     features: Sequence[Worth],
+    looked_at: Sequence[Worth],
     family_costs: Mapping[str, Cost],
     steps: Sequence[Cost],
     refits: Mapping[str, float],
@@ -26,7 +27,7 @@ def page(
     report = Report(
         f"What does {bundle.id} look at?",
         f"Measured on {pictures} validation pictures. Names are those of the code: a family is a set of values that"
-        " are made together, and a score is one number a category that was learnt from a long block of values.",
+        " are made together; the memory answers with several numbers a category, from what it compares.",
     )
     if pictures < _FEW:
         report.say(f"{pictures} pictures are few: differences of some points are chance here.", loud=True)
@@ -43,11 +44,29 @@ def page(
             ("Time", f"{total_ms:.1f} ms", "from decoded pixels to probabilities, one picture on one core"),
         ]
     )
+    _looked_at(report, looked_at, family_costs)
     _importance(report, families)
     _table(report, families, family_costs, refits, trees)
     _costs(report, steps)
     _features(report, features)
     return report
+
+
+def _looked_at(report: Report, looked_at: Sequence[Worth], costs: Mapping[str, Cost]) -> None:
+    report.heading("What it looks at")
+    report.table(
+        ("family", "values", "accuracy lost", "log-loss gained", "ms"),
+        [
+            (one.name, one.inputs, _points(one), f"{one.loss_gained:+.4f}", f"{costs[one.name].own_ms:.3f}")
+            for one in sorted(looked_at, key=lambda one: -one.loss_gained)
+        ],
+        "How much worse the answers become, from beginning to end, when a family of what is seen in a picture is"
+        " taken from other pictures (permutation). Below zero is chance.",
+    )
+
+
+def _points(one: Worth) -> str:
+    return f"{100 * one.accuracy_lost:+.2f} \u00b1 {100 * one.accuracy_spread:.2f}"
 
 
 def _importance(report: Report, families: Sequence[Worth]) -> None:
@@ -60,9 +79,11 @@ def _importance(report: Report, families: Sequence[Worth]) -> None:
         "How much worse the answers become when a family's values are taken from other pictures (permutation). Long"
         " bars matter. Families that say the same stand in for each other, so a short bar need not mean useless.",
     )
-    ranked = sorted(families, key=lambda one: -one.impurity)
+    gains = {one.name: one.impurity or 0.0 for one in families}
     report.plot(
-        plots.bars({one.name: one.impurity for one in ranked}, "share of all that splits gained", share=True),
+        plots.bars(
+            dict(sorted(gains.items(), key=lambda gain: -gain[1])), "share of all that splits gained", share=True
+        ),
         "What the trees used in training (impurity). It favours values that differ finely, whether or not that"
         " helps with new pictures.",
     )
@@ -89,8 +110,8 @@ def _table(
         row: list[object] = [
             one.name,
             one.inputs,
-            percent(one.impurity),
-            f"{100 * one.accuracy_lost:+.2f} \u00b1 {100 * one.accuracy_spread:.2f}",
+            percent(one.impurity or 0.0),
+            _points(one),
             "-" if cost is None else f"{cost.own_ms:.3f}",
             "-" if cost is None else f"{cost.saved_ms:.3f}",
             "" if cost is None else cost.words,
@@ -121,7 +142,12 @@ def _features(report: Report, features: Sequence[Worth]) -> None:
     report.table(
         ("input", "impurity", "log-loss gained", "accuracy lost"),
         [
-            (one.name, f"{100 * one.impurity:.2f} %", f"{one.loss_gained:.5f}", f"{100 * one.accuracy_lost:+.2f}")
+            (
+                one.name,
+                f"{100 * (one.impurity or 0.0):.2f} %",
+                f"{one.loss_gained:.5f}",
+                f"{100 * one.accuracy_lost:+.2f}",
+            )
             for one in sorted(features, key=lambda one: -one.loss_gained)[:_MOST]
         ],
         f"The {min(_MOST, len(features))} of {len(features)} inputs that matter most by permutation; {idle} inputs"

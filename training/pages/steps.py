@@ -105,7 +105,7 @@ def extracted(
     report.table(
         ("part", "values"),
         [(name, block.stop - block.start) for name, block in extractor.blocks.items()],
-        "From each part linear scores are learnt in `train`; the forest sees those and the basic features.",
+        "By these parts pictures are compared with remembered ones; the forest sees what comes of that.",
     )
     reasons = Counter(one.reason.split(":")[0] for one in failures)
     if failures:

@@ -1,4 +1,4 @@
-"""Linear maps from long vectors to short ones: scores, one number a category; and directions, by which to compare.
+"""Linear maps from long vectors to short ones, by which pictures are compared.
 
 Inputs are standardised and clipped, so that a picture unlike any other cannot shout.
 """
@@ -16,6 +16,8 @@ CLIP = 5.0
 
 Vector = NDArray[np.float32]
 
+_PARTS = ("mean", "scale", "weights", "gains")
+
 
 class Linear:
     """One learnt map."""
@@ -23,13 +25,16 @@ class Linear:
     def __init__(self, arrays: Mapping[str, NDArray[Any]], name: str) -> None:
         """Take what was learnt.
 
-        :param arrays: under `<name>_`: `mean` and `scale` (d,) of the inputs, `weights` (d, outputs).
+        :param arrays: under `<name>_`: `mean` and `scale` (d,) of the inputs, `weights` (d, outputs) as small whole
+            numbers, and `gains` (outputs,), what one of them stands for.
         """
-        self._mean, self._scale, self._weights = (
-            np.ascontiguousarray(arrays[f"{name}_{part}"], np.float32) for part in ("mean", "scale", "weights")
+        self._mean, self._scale, weights, gains = (
+            np.ascontiguousarray(arrays[f"{name}_{part}"], np.float32) for part in _PARTS
         )
-        if self._weights.ndim != 2 or not len(self._mean) == len(self._scale) == len(self._weights):
+        fits = weights.ndim == 2 and gains.shape == weights.shape[1:]
+        if not fits or not self._mean.shape == self._scale.shape == weights.shape[:1]:
             raise BundleError(f"the bundle's map {name!r} is damaged: get the bundle again")
+        self._weights = weights * gains
 
     @property
     def inputs(self) -> int:
