@@ -8,6 +8,7 @@ import csv
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,9 @@ def main() -> None:
     right = np.mean([label == category for label, category in zip(labels, predicted, strict=True)])
     print(f"{len(rows)} pictures, {right:.0%} predicted rightly; alike ones of one predicted category together:")
     report("by probabilities", view_of(bundle), rows, labels, predicted)
-    report("by features", view_of(None), rows, labels, predicted)
+    few = replace(bundle, categories=bundle.categories[:2])
+    report("by directions", view_of(few), rows, labels, predicted)
+    report("by basic features", view_of(None), rows, labels, predicted)
 
 
 if __name__ == "__main__":

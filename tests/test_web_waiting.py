@@ -12,6 +12,7 @@ from returnsd import logs
 from returnsd.bundle import Bundle
 from returnsd.history import History
 from returnsd.ledger import LEDGER
+from returnsd.memory import Memory
 from returnsd.policy import Rule
 from returnsd.web import waiting
 from returnsd.web.alike import Alike
@@ -22,6 +23,7 @@ from returnsd.worker import Model
 from tests.installation import HerePool, Installation
 from tests.tiny import CATEGORIES, tiny_jpeg
 from tests.web import commented
+from training import kernel
 
 
 @dataclass
@@ -224,8 +226,19 @@ def test_with_many_categories_pictures_are_alike_that_the_forest_says_the_same_o
 
     assert said.shape == (2, len(CATEGORIES))  # the forest's own, whatever the categories are called
     assert np.exp(said).sum(axis=1) == pytest.approx(1.0, abs=0.05)
-    assert seen is rows
-    assert foreign is rows
+    assert (seen == rows).all()
+    assert (foreign == rows).all()
+
+
+def test_with_few_categories_the_directions_are_compared_if_there_are_any(tiny: Path) -> None:
+    truth = np.arange(6) % len(CATEGORIES)
+    directions = np.random.default_rng(1).normal(0, 1, (6, 40)).astype(np.float32)
+    memory = Memory(kernel.fit(directions, truth, len(CATEGORIES), 0.1, seed=1).arrays(), len(CATEGORIES))
+    bundle = replace(Bundle.load(tiny), memory=memory)
+    rows = np.random.default_rng(2).normal(0, 1, (2, 345)).astype(np.float32)
+
+    assert (view_of(bundle).rows(rows) == rows[:, 305:]).all()
+    assert (view_of(None).rows(rows) == rows[:, :305]).all()
 
 
 def test_alike_pictures_of_different_predicted_categories_do_not_stand_together(room: Room) -> None:
