@@ -17,7 +17,7 @@ from returnsd.vision.extractor import Extractor
 from training import analyze, costs, evaluate, extract, labels, learn, prepare, report, search, train
 from training.pages import analysis, evaluation
 from training.pages import steps as pages
-from training.picture_steps import MANIFEST, REPORTS, opened, page_place, read_learnt, seen_or_none
+from training.picture_steps import MANIFEST, REPORTS, opened, page_place, read_learnt, seen_or_none, stored_arrays
 
 _TIMED = 40
 
@@ -104,8 +104,7 @@ def evaluate_step(asked: argparse.Namespace) -> None:
     bundle = Bundle.load(asked.bundle or asked.work / "model")
     if train.categories_of(entries) != bundle.categories:
         raise labels.DataError(f"{bundle.directory} knows other categories than the manifest")
-    with np.load(bundle.directory / "features.npz", allow_pickle=False) as arrays:
-        _, store = opened(asked.work, dict(arrays), dict(bundle.card["features"]))
+    _, store = opened(asked.work, stored_arrays(bundle), dict(bundle.card["features"]))
     test = train.side(entries, store, "test")
     rows = train.features(Extractor.load(bundle.directory), store, test.names)
     found = evaluate.evaluate(bundle, rows, test.truth, asked.target_accuracy, asked.seed)
@@ -133,8 +132,7 @@ def analyze_step(asked: argparse.Namespace) -> None:
     entries = prepare.read(asked.work / MANIFEST)
     bundle = Bundle.load(asked.bundle or asked.work / "model")
     extractor = Extractor.load(bundle.directory)
-    with np.load(bundle.directory / "features.npz", allow_pickle=False) as stored:
-        arrays = dict(stored)
+    arrays = stored_arrays(bundle)
     _, store = opened(asked.work, arrays, dict(bundle.card["features"]))
     side = train.side(entries, store, "validation")
     chosen = np.sort(np.random.default_rng(asked.seed).permutation(len(side.names))[: asked.pictures])

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from returnsd import config as configuration
 from returnsd import disk
+from returnsd.bundle import Bundle
 from returnsd.errors import Unreadable
 from returnsd.progress import shown
 from returnsd.vision.extractor import Extractor
@@ -137,6 +138,12 @@ def opened(
     """Return an extractor with what was learnt, and the store of its rows."""
     extractor = Extractor(learnt, settings)
     return extractor, extract.Store(work / "features" / extract.fingerprint(learnt, settings), extractor.width)
+
+
+def stored_arrays(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a bundle's features."""
+    with np.load(bundle.directory / "features.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def seen_or_none(entry: prepare.Entry) -> NDArray[np.uint8] | None:
