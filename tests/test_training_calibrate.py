@@ -91,6 +91,13 @@ def test_few_pictures_say_nothing_about_a_curve() -> None:
     assert calibrate.choose(probabilities, truth)["method"] == "temperature"
 
 
+def test_few_pictures_do_not_make_a_forest_surer_than_it_says() -> None:
+    _, truth = honest(17)
+    sure = np.eye(5)[truth] * 0.4 + 0.12  # always right, and not sure of it
+
+    assert calibrate.choose(sure, truth)["temperature"] >= 1.0
+
+
 def test_the_winner_is_better_than_nothing_on_other_pictures() -> None:
     probabilities, truth = honest(3000)
     new, new_truth = honest(3000, seed=2)

@@ -291,9 +291,11 @@ def test_few_test_pictures_and_a_missing_certificate_are_told_in_words(tiny: Pat
     few, uncertified = evaluate.remarks(figures, bundle, 0.94)
 
     assert few.startswith(
-        "51 test pictures tell little: the accuracy on others may well be anywhere from 21% to 46%"
+        "51 test pictures tell little: the accuracy on others may well be anywhere from 22% to 47%"
     )
-    assert "at least 49 calibration pictures" in uncertified
+    assert "Of the 240 calibration pictures, too few of those that it is surest of are right" in uncertified
+    (*_, short) = evaluate.remarks(figures, bundle, 0.999)
+    assert "takes at least 2995 calibration pictures, all right; there are 240" in short
 
 
 def test_many_test_pictures_and_a_certificate_need_no_remark(tiny: Path) -> None:

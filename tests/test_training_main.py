@@ -133,7 +133,65 @@ def test_a_bundle_of_other_categories_is_not_evaluated(
 
     assert run(work, "evaluate", "--bundle", str(tiny)) == 1
 
-    assert "knows other categories than the manifest" in capsys.readouterr().err
+    assert "have other categories (only in the manifest: Balls, Books, Cables; only in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("step", ["evaluate", "analyze"])
+def test_without_a_bundle_the_error_says_where_it_was_sought(
+    step: str, pictures: Path, work: Path, capsys: Capture
+) -> None:
+    assert run(work, "prepare", str(pictures)) == 0
+
+    assert run(work, step) == 1
+
+    assert f"there is no bundle in {work / 'model'}: give its directory with --bundle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["features", "reports", "manifest.csv"])
+def test_a_bundle_does_not_take_the_place_of_something_else(
+    name: str, pictures: Path, work: Path, capsys: Capture
+) -> None:
+    assert run(work, "prepare", str(pictures)) == 0
+    assert run(work, "extract", "--kind", "fast") == 0
+
+    assert run(work, "train", "--kind", "fast", "--trees", "5", "--name", name) == 1
+
+    assert "exists and is no bundle: give the new one another name" in capsys.readouterr().err
+    assert run(work, "extract", "--kind", "fast") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "--name", "../evil"], "is no name of letters"),
+        (["train", "--target-accuracy", "94"], "is no share between 0 and 1, like 0.94"),
+        (["train", "--trees", "0"], "is no whole number from 1 up"),
+        (["train", "--leaf", "-1"], "is no whole number from 1 up"),
+        (["train", "--max-features", "0"], "is neither sqrt"),
+        (["train", "--max-features", "2.5"], "is neither sqrt"),
+        (["extract", "--jobs", "none"], "is no whole number from 1 up"),
+        (["evaluate", "--target-accuracy", "1"], "is no share"),
+        (["analyze", "--pictures", "0"], "is no whole number from 1 up"),
+    ],
+)
+def test_values_out_of_range_are_told_before_anything_is_done(
+    words: list[str], said: str, work: Path, capsys: Capture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(work, *words)
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_what_fails_fails_again_in_words(pictures: Path, work: Path, capsys: Capture) -> None:
+    assert run(work, "prepare", str(pictures)) == 0
+    Path(next(entry for entry in prepare.read(work / "manifest.csv") if entry.split == "train").path).unlink()
+    assert run(work, "extract", "--kind", "fast") == 0
+
+    assert run(work, "extract", "--kind", "fast") == 0
+
+    assert capsys.readouterr().out.count("; 1 failed") == 2
 
 
 @pytest.mark.parametrize("group", ["Balls=Cars", "Balls"])

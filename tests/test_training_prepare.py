@@ -168,6 +168,33 @@ def test_without_a_manifest_the_error_says_what_to_run(text: str | None, tmp_pat
         prepare.read(tmp_path / "manifest.csv")
 
 
+GOOD = "a.jpg,Mugs,1,1,train,"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("b.jpg,Mugs,2,2,trian,", "line 3: 'trian' is no split"),
+        ("b.jpg,,2,2,test,", "line 3: no label"),
+        ("b.jpg,Mugs,1,1,test,", "the content of b.jpg is in train and in test"),
+        ("b.jpg,Mugs,2", "line 3: it has not as many values"),
+        ("b.jpg,Mugs,2,2,test,,more", "line 3: it has not as many values"),
+    ],
+)
+def test_a_manifest_that_was_edited_wrongly_is_refused(line: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(f"path,label,sha256,group,split,left_out\n{GOOD}\n{line}\n")
+
+    with pytest.raises(DataError, match=said):
+        prepare.read(tmp_path / "manifest.csv")
+
+
+def test_a_reason_to_leave_a_picture_out_leaves_it_out(tmp_path: Path) -> None:
+    lines = f"path,label,sha256,group,split,left_out\n{GOOD}\nb.jpg,Mugs,2,2,train,blurred\n"
+    (tmp_path / "manifest.csv").write_text(lines)
+
+    assert [entry.split for entry in prepare.read(tmp_path / "manifest.csv")] == ["train", ""]
+
+
 def test_pictures_that_differ_have_different_appearances() -> None:
     groups = {
         prepare.group_of(*prepare.appearance(shop_picture(category, seed)))

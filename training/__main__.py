@@ -5,8 +5,11 @@ it was interrupted.
 """
 
 import argparse
+import math
 import os
+import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +54,40 @@ def _without_place(command: list[str]) -> list[str]:
 def _features(text: str) -> str | int | float:
     """Return scikit-learn's max_features: a word, how many, or what share."""
     try:
-        return float(text) if "." in text else int(text)
-    except ValueError:
+        return 1.0 if text == "1.0" else _share(text) if "." in text else _whole(1)(text)
+    except argparse.ArgumentTypeError:
         if text in ("sqrt", "log2"):
             return text
         raise argparse.ArgumentTypeError(f"{text!r} is neither sqrt, log2, a number nor a share like 0.2") from None
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    """Return how argparse reads a whole number of at least so much."""
+
+    def read(text: str) -> int:
+        if not text.strip().isascii() or not text.strip().lstrip("-").isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} up")
+        return int(text)
+
+    return read
+
+
+def _share(text: str) -> float:
+    """Return a share above 0 and below 1."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0.0 < share < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share between 0 and 1, like 0.94 for 94 %")
+    return share
+
+
+def _bundle_name(text: str) -> str:
+    """Return a name for a bundle's folder in the work folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of letters, digits, '.', '_' and '-'")
+    return text
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     def step(name: str, does: Any, words: str) -> argparse.ArgumentParser:
         one = steps.add_parser(name, help=words, description=words, allow_abbrev=False)
         one.add_argument("--work", type=Path, default=Path("var/training"), help="where everything is kept")
-        one.add_argument("--jobs", type=int, default=cores, help="processes at once (default: one a core)")
-        one.add_argument("--seed", type=int, default=1, help="the same data and seed give the same bundle")
-        one.add_argument("--target-accuracy", type=float, default=0.94, help="what archived items must reach")
+        one.add_argument("--jobs", type=_whole(1), default=cores, help="processes at once (default: one a core)")
+        one.add_argument("--seed", type=_whole(0), default=1, help="the same data and seed give the same bundle")
+        one.add_argument("--target-accuracy", type=_share, default=0.94, help="what archived items must reach")
         one.set_defaults(step=does)
         return one
 
@@ -95,19 +127,19 @@ def _parser() -> argparse.ArgumentParser:
     one = step("extract", extract_step, "describe every picture by what a model of this kind looks at")
     one.add_argument("--kind", **kinds)
     one.add_argument(
-        "--gaussians", type=int, help="of each mixture that local descriptors are told by; fewer is faster"
+        "--gaussians", type=_whole(1), help="of each mixture that local descriptors are told by; fewer is faster"
     )
     one = step("train", train_step, "learn what to compare by, grow the forest, calibrate it, write the bundle")
     one.add_argument("--kind", **kinds)
-    one.add_argument("--name", default="model", help="of the bundle")
+    one.add_argument("--name", type=_bundle_name, default="model", help="of the bundle")
     one.add_argument("--version", default="1.0", help="of the bundle")
     one.add_argument(
         "--group", action="append", default=[], metavar="A=B", help="categories that nearly coincide (repeatable)"
     )
-    one.add_argument("--trees", type=int, default=200)
-    one.add_argument("--leaf", type=int, default=3, help="fewest training pictures in a leaf")
+    one.add_argument("--trees", type=_whole(1), default=200)
+    one.add_argument("--leaf", type=_whole(1), default=3, help="fewest training pictures in a leaf")
     one.add_argument("--max-features", type=_features, default=3, help="features looked at for each split")
-    one.add_argument("--max-depth", type=int, help="of the trees (default: any)")
+    one.add_argument("--max-depth", type=_whole(1), help="of the trees (default: any)")
     one.add_argument(
         "--class-weight",
         choices=("balanced", "balanced_subsample"),
@@ -122,10 +154,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--bundle", type=Path, help="its directory (default: <work>/model)")
     one = step("analyze", analyze_step, "tell what each feature and family is good for, and what it costs")
     one.add_argument("--bundle", type=Path, help="its directory (default: <work>/model)")
-    one.add_argument("--pictures", type=int, default=1000, help="how many validation pictures to ask")
-    one.add_argument("--repeats", type=int, default=3, help="how often each is permuted")
+    one.add_argument("--pictures", type=_whole(1), default=1000, help="how many validation pictures to ask")
+    one.add_argument("--repeats", type=_whole(1), default=3, help="how often each is permuted")
     one.add_argument(
-        "--refit", type=int, default=0, metavar="TREES", help="grow so many trees anew without each family, too"
+        "--refit",
+        type=_whole(0),
+        default=0,
+        metavar="TREES",
+        help="grow so many trees without each family, too",
     )
     one.add_argument("--kind", **kinds)
     one = steps.add_parser("harvest", help=_HARVEST, description=_HARVEST, allow_abbrev=False)

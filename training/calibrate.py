@@ -12,7 +12,7 @@ from returnsd.forest import Probabilities
 
 _TEMPERATURES = np.round(np.geomspace(0.3, 3.0, 60), 4)
 _SMOOTHINGS = (0.0003, 0.001, 0.003, 0.01)
-_FEWEST = 200  # pictures; fewer say nothing about a curve
+_FEWEST = 200  # pictures; fewer say nothing about a curve, nor whether a forest may be surer than it says
 
 
 def log_loss(probabilities: Probabilities, truth: NDArray[np.int64]) -> float:
@@ -49,10 +49,10 @@ def choose(probabilities: Probabilities, truth: NDArray[np.int64]) -> dict[str, 
 
 
 def temperature(probabilities: Probabilities, truth: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the temperature and smoothing of the least log-loss."""
+    """Return the temperature and smoothing of the least log-loss; few pictures may not make a forest surer."""
     choices = [
         {"method": "temperature", "temperature": float(value), "smoothing": smoothing}
-        for value in _TEMPERATURES
+        for value in _TEMPERATURES[(1.0 if len(truth) < _FEWEST else 0.0) <= _TEMPERATURES]
         for smoothing in _SMOOTHINGS
     ]
     return min(choices, key=lambda settings: log_loss(calibrated(probabilities, settings), truth))

@@ -171,19 +171,20 @@ def remarks(figures: Figures, bundle: Bundle, target_accuracy: float) -> list[st
     """Return what the figures do not allow to say, a sentence each; none if there is nothing to warn of."""
     said = []
     if figures.count < _FEW:
-        half = margin(figures.accuracy, figures.count)
-        low, high = max(0.0, figures.accuracy - half), min(1.0, figures.accuracy + half)
+        low, high = wilson(round(figures.accuracy * figures.count), figures.count)
         said.append(
             f"{figures.count} test pictures tell little: the accuracy on others may well be"
             f" anywhere from {low:.0%} to {high:.0%}. Label more pictures before you rely on it."
         )
     if figures.archived == 0.0:
         fewest = policy.fewest_proofs(target_accuracy)
-        said.append(
-            f"Nothing is certified at {target_accuracy:.0%}, so everything goes to review. A certificate takes at"
-            f" least {fewest} calibration pictures of which the model is surest and right; there are"
-            f" {len(bundle.calibration.truth)} in all."
+        there = len(bundle.calibration.truth)
+        why = (
+            f"A certificate takes at least {fewest} calibration pictures, all right; there are {there}."
+            if there < fewest
+            else f"Of the {there} calibration pictures, too few of those that it is surest of are right."
         )
+        said.append(f"Nothing is certified at {target_accuracy:.0%}, so everything goes to review. {why}")
     return said
 
 

@@ -149,7 +149,7 @@ def _describe(batch: Iterable[Entry], extractor: Extractor) -> tuple[list[str], 
             names.append(entry.sha256)
         except Unreadable as finding:
             failed.append(Failed(entry.path, str(finding)))
-    return names, np.asarray(rows, np.float32).reshape(len(names), -1), failed
+    return names, np.asarray(rows, np.float32).reshape(len(names), extractor.width), failed
 
 
 def write_failures(failures: Sequence[Failed], path: Path) -> None:

@@ -74,8 +74,9 @@ def _table(
             columns = reader.fieldnames or []
             missing = [name for name in wanted if name not in columns]
             if missing:
+                other = " (its columns seem to be parted by other signs than commas)" if len(columns) == 1 else ""
                 raise DataError(
-                    f"{csv_file} has no column {' or '.join(missing)}; it has {', '.join(columns)}:"
+                    f"{csv_file} has no column {' or '.join(missing)}; it has {', '.join(columns)}{other}:"
                     f" give {' and '.join(options[name] for name in missing)}"
                 )
             rows = [tuple(row[name] or "" for name in wanted) for row in reader]

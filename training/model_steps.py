@@ -5,6 +5,7 @@ import json
 import shlex
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ _TIMED = 40
 
 def train_step(asked: argparse.Namespace) -> None:
     """Learn what to compare by and what to remember, fit the forest, calibrate it, write the bundle."""
+    place = asked.work / asked.name
+    if place.exists() and not (place / "card.json").exists():
+        raise labels.DataError(f"{place} exists and is no bundle: give the new one another name with --name")
     entries = prepare.read(asked.work / MANIFEST)
     kind = learn.KINDS[asked.kind]
     learnt = read_learnt(asked.work, asked.kind)
@@ -59,7 +63,7 @@ def train_step(asked: argparse.Namespace) -> None:
         **found,
     }
     print(f"growing {asked.trees} trees", file=sys.stderr, flush=True)
-    bundle = train.train(seen, store, sides, categories, asked.work / asked.name, parameters, about)
+    bundle = train.train(seen, store, sides, categories, place, parameters, about)
     size_mb = sum(path.stat().st_size for path in bundle.directory.iterdir()) / 1e6
     print(f"{bundle.id}, {size_mb:.1f} MB, in {bundle.directory}; on validation pictures:")
     figures, probabilities = _print_figures(bundle, store, sides["validation"], asked.target_accuracy)
@@ -98,12 +102,30 @@ def _groups(given: list[str], categories: tuple[str, ...]) -> list[list[str]]:
     return groups
 
 
+def _bundle(asked: argparse.Namespace) -> Bundle:
+    """Return the bundle that was asked for; DataError if there is none."""
+    directory: Path = asked.bundle or asked.work / "model"
+    if not (directory / "card.json").exists():
+        raise labels.DataError(f"there is no bundle in {directory}: give its directory with --bundle")
+    return Bundle.load(directory)
+
+
+def _check_categories(bundle: Bundle, entries: list[prepare.Entry]) -> None:
+    ours, its = set(train.categories_of(entries)), set(bundle.categories)
+    if ours != its:
+        only = "; ".join(
+            f"only in the {where}: {', '.join(sorted(names))}"
+            for where, names in (("manifest", ours - its), ("bundle", its - ours))
+            if names
+        )
+        raise labels.DataError(f"{bundle.directory} and the manifest have other categories ({only}): train it anew")
+
+
 def evaluate_step(asked: argparse.Namespace) -> None:
     """Measure a bundle on the test pictures."""
     entries = prepare.read(asked.work / MANIFEST)
-    bundle = Bundle.load(asked.bundle or asked.work / "model")
-    if train.categories_of(entries) != bundle.categories:
-        raise labels.DataError(f"{bundle.directory} knows other categories than the manifest")
+    bundle = _bundle(asked)
+    _check_categories(bundle, entries)
     _, store = opened(asked.work, stored_arrays(bundle), dict(bundle.card["features"]))
     test = train.side(entries, store, "test")
     rows = train.features(Extractor.load(bundle.directory), store, test.names)
@@ -130,7 +152,8 @@ def _print_figures(
 def analyze_step(asked: argparse.Namespace) -> None:
     """Tell what each feature and family of a bundle is good for, and what it costs."""
     entries = prepare.read(asked.work / MANIFEST)
-    bundle = Bundle.load(asked.bundle or asked.work / "model")
+    bundle = _bundle(asked)
+    _check_categories(bundle, entries)
     extractor = Extractor.load(bundle.directory)
     arrays = stored_arrays(bundle)
     _, store = opened(asked.work, arrays, dict(bundle.card["features"]))

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from returnsd import disk
 from returnsd.errors import Unreadable
 from returnsd.progress import shown
+from returnsd.records import printable
 from returnsd.vision.decode import DecodeLimits, decode
 from training.labels import DataError, Labelled
 
@@ -29,7 +30,10 @@ SHARES = {"train": 0.73, "validation": 0.04, "calibration": 0.10, "test": 0.13}
 FEWEST = 8
 """A category with fewer usable pictures cannot be learnt, calibrated and tested."""
 
+COLUMNS = ("path", "label", "sha256", "group", "split", "left_out")
+
 _HASH_SIDE = 16
+_AGAIN = ": run `python -m training prepare` first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +157,43 @@ def write(entries: Sequence[Entry], path: Path) -> None:
 
 
 def read(path: Path) -> list[Entry]:
-    """Read a manifest; DataError if there is none."""
+    """Read a manifest; a picture with a reason to be left out is left out, whatever its split.
+
+    DataError names what is wrong with it, as people may have edited it.
+    """
     try:
         with path.open(newline="", encoding="utf-8", errors="surrogateescape") as lines:
-            return [Entry(**row) for row in csv.DictReader(lines)]
-    except (OSError, TypeError) as error:
-        raise DataError(f"{path} is no manifest ({error}): run `python -m training prepare` first") from error
+            reader = csv.DictReader(lines)
+            if sorted(reader.fieldnames or []) != sorted(COLUMNS):
+                raise DataError(f"{path} is no manifest: its columns are not {', '.join(COLUMNS)}{_AGAIN}")
+            rows = list(reader)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}){_AGAIN}") from error
+    except csv.Error as error:
+        raise DataError(f"{path} is no manifest ({error}){_AGAIN}") from error
+    entries = []
+    for number, row in enumerate(rows, 2):
+        if list(row) != list(reader.fieldnames or []) or None in row.values():
+            raise DataError(f"{path}, line {number}: it has not as many values as there are columns{_AGAIN}")
+        entry = Entry(**{**row, "split": "" if row["left_out"] else row["split"]})
+        if entry.split not in (*SPLITS, ""):
+            raise DataError(f"{path}, line {number}: {entry.split!r} is no split; {', '.join(SPLITS)} are")
+        if entry.split and not entry.label.strip():
+            raise DataError(f"{path}, line {number}: no label; to leave the picture out, say why in left_out")
+        entries.append(entry)
+    _check_disjoint(entries, path)
+    return entries
+
+
+def _check_disjoint(entries: Iterable[Entry], path: Path) -> None:
+    """DataError if a content is in two splits: what is measured would have been learnt by heart."""
+    splits: dict[str, str] = {}
+    for entry in entries:
+        if entry.split and splits.setdefault(entry.sha256, entry.split) != entry.split:
+            raise DataError(
+                f"{path}: the content of {printable(entry.path)} is in {splits[entry.sha256]} and in {entry.split}:"
+                " give it one split"
+            )
 
 
 def summary(entries: Sequence[Entry]) -> list[str]:

@@ -58,7 +58,10 @@ def side(entries: Sequence[Entry], store: Store, split: str) -> Side:
     number = {label: position for position, label in enumerate(categories_of(entries))}
     members = [entry for entry in entries if entry.split == split and entry.sha256 in store.place]
     if not members:
-        raise DataError(f"no picture of the {split} split has features: run `python -m training extract`")
+        raise DataError(
+            f"no picture of the {split} split has features: run `python -m training extract`; if the"
+            f" manifest has no {split} pictures at all, `prepare` first"
+        )
     truth = np.array([number[entry.label] for entry in members], np.int64)
     return Side([entry.sha256 for entry in members], truth, [entry.path for entry in members])
 

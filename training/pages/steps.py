@@ -171,11 +171,12 @@ def trained(
             "Combinations of settings with their cross-validated accuracy, the best first.",
         )
     features = card["features"]
-    report.heading("What the forest sees")
+    report.heading("What is seen in a picture")
     families = Extractor.load(bundle.directory).families
     report.plot(
         plots.bars({name: float(family.stop - family.start) for name, family in families.items()}, "values"),
-        f"The {features['count']} values of a picture by family; what each is good for, `analyze` tells.",
+        f"The {features['count']} values of a picture by family. Those called near_ make the direction by which the"
+        " memory compares; the forest sees what the memory answers. What each is good for, analyze tells.",
     )
     return report
 
