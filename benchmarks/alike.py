@@ -18,7 +18,7 @@ from returnsd.bundle import EMBEDDED, Bundle
 from returnsd.vision.decode import DecodeLimits, decode
 from returnsd.vision.extractor import Extractor
 from returnsd.web.alike import Alike
-from returnsd.web.view import View, view_of
+from returnsd.web.view import View, views_of
 
 PICTURES = 1500
 SIZES = (2, 4, 8)
@@ -62,10 +62,10 @@ def main() -> None:
     predicted = [bundle.categories[i] for i in bundle.predict_proba(rows).argmax(axis=1)]
     right = np.mean([label == category for label, category in zip(labels, predicted, strict=True)])
     print(f"{len(rows)} pictures, {right:.0%} predicted rightly; alike ones of one predicted category together:")
-    report("by probabilities", view_of(bundle), rows, labels, predicted)
+    report("by probabilities", views_of(bundle)[0], rows, labels, predicted)
     few = replace(bundle, categories=bundle.categories[:2])
-    report("by directions", view_of(few), rows, labels, predicted)
-    report("by basic features", view_of(None), rows, labels, predicted)
+    report("by directions", views_of(few)[0], rows, labels, predicted)
+    report("by basic features", views_of(None)[0], rows, labels, predicted)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ class Ledger:
         with self._transaction():
             verdict, earlier = self._reviewed(item_id)
             if earlier is None or earlier.withdrawn:
-                raise DecisionError(f"item {item_id} waits for a decision: there is none to take back")
+                raise DecisionError(f"item {item_id} has no decision in force: there is none to take back")
             if self.expired([item_id]):
                 raise DecisionError(f"item {item_id}: its file was deleted for its age (keep.*_days)")
             category = verdict.category if verdict.shelf is Shelf.ARCHIVE else None

@@ -268,6 +268,8 @@ class Service:
             self.log.error("reload_refused", error=str(error))
             self.worker.tally.last_error = self._refused = f"reload refused: {error}"
         else:
+            if self.worker.tally.last_error == self._refused:
+                self.worker.tally.last_error = None  # what was refused is mended
             self._refused = None
             self._swap(new, model, pool)
             self.log.info("reloaded", changed=changed, model=model.bundle.id, threshold=model.rule.threshold)

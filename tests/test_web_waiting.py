@@ -17,7 +17,7 @@ from returnsd.policy import Rule
 from returnsd.web import waiting
 from returnsd.web.alike import Alike
 from returnsd.web.deciding import Deciding
-from returnsd.web.view import view_of
+from returnsd.web.view import views_of
 from returnsd.web.waiting import WaitingRoom
 from returnsd.worker import Model
 from tests.installation import HerePool, Installation
@@ -222,7 +222,7 @@ def test_with_many_categories_pictures_are_alike_that_the_forest_says_the_same_o
     many = replace(bundle, categories=tuple(f"category {n}" for n in range(12)))
     rows = np.zeros((2, bundle.forest.features), np.float32)
 
-    said, seen, foreign = view_of(many).rows(rows), view_of(bundle).rows(rows), view_of(None).rows(rows)
+    said, seen, foreign = (views_of(one)[0].rows(rows) for one in (many, bundle, None))
 
     assert said.shape == (2, len(CATEGORIES))  # the forest's own, whatever the categories are called
     assert np.exp(said).sum(axis=1) == pytest.approx(1.0, abs=0.05)
@@ -237,8 +237,32 @@ def test_with_few_categories_the_directions_are_compared_if_there_are_any(tiny: 
     bundle = replace(Bundle.load(tiny), memory=memory)
     rows = np.random.default_rng(2).normal(0, 1, (2, 345)).astype(np.float32)
 
-    assert (view_of(bundle).rows(rows) == rows[:, 305:]).all()
-    assert (view_of(None).rows(rows) == rows[:, :305]).all()
+    (few,), (foreign,) = views_of(bundle), views_of(None)
+    _, looks = views_of(replace(bundle, categories=tuple(f"category {n}" for n in range(12))))
+
+    assert (few.rows(rows) == rows[:, 305:]).all()
+    assert (looks.rows(rows) == rows[:, 305:]).all()
+    assert (foreign.rows(rows) == rows[:, :305]).all()
+
+
+def test_of_pictures_of_which_the_forest_is_not_sure_only_those_that_look_alike_stand_together(room: Room) -> None:
+    ids = room.receive("stripes", 2, 71, 30)
+    room.held()
+    alike, sure = room.room._alike, room.room._sure
+    said = Alike(-1.0)  # as if the forest said the same of all
+    said.add(ids, np.ones((3, 5), np.float32))
+    (looks,) = alike.values()
+    room.room._alike = {(0, "said"): said, (1, "looks"): looks}
+    sure |= {0: 2.0, 1: 0.0}
+
+    sections = room.room.arrange("alike")
+
+    assert [len(section.items) for section in sections if section.alike] == [
+        len(members) for members in looks.members.values() if len(members) > 1
+    ]
+
+    sure[0] = 0.0
+    assert [len(section.items) for section in room.room.arrange("alike") if section.alike] == [3]
 
 
 def test_alike_pictures_of_different_predicted_categories_do_not_stand_together(room: Room) -> None:

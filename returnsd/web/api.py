@@ -13,10 +13,10 @@ from returnsd.web.schemas import ProblemDocument
 TheDesk = Annotated[Desk, Depends(the_desk)]
 
 STRICT = [Depends(only_known)]
-"""For lists: unknown parameters are refused."""
+"""Unknown parameters are refused."""
 
-JSON = [Depends(json_body)]
-"""For what takes JSON: other bodies are refused."""
+JSON = [Depends(json_body), *STRICT]
+"""For what takes JSON: other bodies are refused, and unknown parameters."""
 
 AUDITED_DAYS = 30
 """How far back the audit looks."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 
 from returnsd.web.access import client_of
-from returnsd.web.api import BODY, TheDesk, problems
+from returnsd.web.api import BODY, STRICT, TheDesk, problems
 from returnsd.web.desk import Desk
 from returnsd.web.documents import picture_opinion
 from returnsd.web.pictures import Sent, pictures_of
@@ -34,7 +34,7 @@ _PICTURES: dict[str, Any] = {
 }
 
 
-@router.post("/predict", responses=problems(415, 429, *BODY), openapi_extra=_PICTURES)
+@router.post("/predict", dependencies=STRICT, responses=problems(415, 429, *BODY), openapi_extra=_PICTURES)
 async def predict(request: Request, desk: TheDesk) -> Opinions:
     """Say what pictures show and what would be done with them; nothing is stored."""
     sent = await pictures_of(request)
@@ -54,6 +54,7 @@ async def predict(request: Request, desk: TheDesk) -> Opinions:
 @router.post(
     "/items",
     status_code=201,
+    dependencies=STRICT,
     responses=problems(415, 429, *BODY),
     openapi_extra=_PICTURES,
 )

@@ -16,7 +16,7 @@ from returnsd.bundle import Bundle
 from returnsd.history import History
 from returnsd.records import Shelf, Verdict
 from returnsd.web.alike import Alike
-from returnsd.web.view import view_of
+from returnsd.web.view import views_of
 
 Order = Literal["alike", "oldest", "unsure"]
 
@@ -49,7 +49,8 @@ class WaitingRoom:
     version: int = 0
     held: dict[str, Verdict] = field(default_factory=dict)
     beyond: int = 0
-    _alike: dict[str, Alike] = field(default_factory=dict)
+    _alike: dict[tuple[int, str], Alike] = field(default_factory=dict)  # by number of the view, and model
+    _sure: dict[int, float] = field(default_factory=dict)
     _seen_to: int = 0
     _decided_to: int | None = None
     _gone: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_MOST_GONE))
@@ -99,8 +100,10 @@ class WaitingRoom:
             by_model.setdefault(self.held[item_id].model, []).append(item_id)
         for model, keys in by_model.items():
             rows = np.stack([vectors[key] for key in keys])
-            view = view_of(bundle if bundle is not None and bundle.id == model else None)
-            self._alike.setdefault(model, Alike(view.near)).add(keys, view.rows(rows))
+            views = views_of(bundle if bundle is not None and bundle.id == model else None)
+            for number, view in enumerate(views):
+                self._sure[number] = max(view.sure, self._sure.get(number, 0.0))
+                self._alike.setdefault((number, model), Alike(view.near)).add(keys, view.rows(rows))
 
     def remove(self, item_id: str) -> None:
         """Let an item go: it was decided, or does not wait after all."""
@@ -108,8 +111,8 @@ class WaitingRoom:
         if verdict is not None:
             self.version += 1
             self._gone.append((self.version, item_id))
-            if verdict.model in self._alike:
-                self._alike[verdict.model].remove(item_id)
+            for alike in self._alike.values():
+                alike.remove(item_id)
 
     def gone_since(self, version: int) -> list[str]:
         """Return the ids of the items that left after a version of this room."""
@@ -127,14 +130,14 @@ class WaitingRoom:
         if order != "alike":
             items = sorted(self.held.values(), key=_unsure if order == "unsure" else _age)
             return [Section(order, None, False, items)] if items else []
-        groups = [
-            Section(f"g-{items[0].item_id}", items[0].category, True, items)
-            for alike in self._alike.values()
-            for members in alike.members.values()
-            for items in self._same_category(members)
-            if len(items) > 1
-        ]
-        grouped = {item.item_id for section in groups for item in section.items}
+        groups: list[Section] = []
+        grouped: set[str] = set()
+        for (number, _), alike in sorted(self._alike.items(), key=lambda entry: entry[0][0]):
+            for members in alike.members.values():
+                for items in self._same_category(member for member in members if member not in grouped):
+                    if len(items) > 1 and _mean_confidence(items) >= self._sure[number]:
+                        groups.append(Section(f"g-{items[0].item_id}", items[0].category, True, items))
+                        grouped.update(item.item_id for item in items)
         single = [verdict for item_id, verdict in self.held.items() if item_id not in grouped]
         groups.sort(key=lambda section: (-len(section.items), section.items[0].item_id))
         return groups + by_category(single)
@@ -158,6 +161,10 @@ class WaitingRoom:
             if key != client
             for item_id in one.items
         }
+
+
+def _mean_confidence(items: Sequence[Verdict]) -> float:
+    return sum(item.confidence or 0.0 for item in items) / len(items)
 
 
 def by_category(items: Sequence[Verdict]) -> list[Section]:
