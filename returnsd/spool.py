@@ -170,6 +170,8 @@ class Spool:
         folders = dict.fromkeys(place.parent for place in lay_at)
         folders.pop(target.parent, None)
         source = self.find(decision.item_id, decision.file_name, list(folders))
+        if source is None:  # someone may have put it into a folder that means nothing
+            source = self.find(decision.item_id, decision.file_name, self.folders_in_review())
         if source is None:
             return None
         with suppress(FileNotFoundError):  # another process carries out the same decision
@@ -208,6 +210,12 @@ class Spool:
         if decision is None:
             return [self.shelf(verdict.shelf) / policy.shelf_place(verdict)]
         return [self.decided_place(decision)]
+
+    def folders_in_review(self) -> list[Path]:
+        """Return the folders that people have made in review, whatever they are called."""
+        with suppress(FileNotFoundError), os.scandir(self.paths.review) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+        return []
 
     def find(self, wanted_id: str, file_name: str, folders: list[Path]) -> Path | None:
         """Return the file of an item in these folders, by its usual name or else by the id in its name."""

@@ -149,7 +149,7 @@ def test_an_item_may_go_to_and_fro_as_often_as_people_like(spool: Spool, ledger:
 def test_where_nothing_was_decided_there_is_nothing_to_take_back(spool: Spool, ledger: Ledger) -> None:
     file_away(spool, ledger, 1)
 
-    with pytest.raises(DecisionError, match="waits for a decision"):
+    with pytest.raises(DecisionError, match="has no decision in force"):
         review.withdraw(spool, ledger, ID, by="bert", decided_at=NOON)
 
     assert lies_at(spool) == f"review/{ID}_1.jpg"

@@ -106,6 +106,14 @@ def test_sighup_takes_a_new_configuration_over_and_refuses_a_bad_one(service: Ru
     service.wait_for_rows(1)
 
     assert csv_rows(service)[0]["return_id"] == "RMA77"
+    service.config.write_text(good)
+    assert "last error: reload refused" in service.run("status").stdout
+
+    service.send(signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while "reload refused" in service.run("status").stdout:
+        assert time.monotonic() < deadline, service.log()[-2000:]
+
     (refused,) = service.events("reload_refused")
     assert "batch.max_items" in str(refused["error"])
 

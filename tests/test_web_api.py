@@ -271,6 +271,14 @@ def test_a_body_that_is_not_said_to_be_json_is_415(kind: str | None, house: Hous
     assert "application/json" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/items", "/v1/predict", "/v1/decisions"])
+def test_an_unknown_parameter_of_what_is_sent_is_refused_too(path: str, house: House) -> None:
+    answer = house.client.post(path, params={"nme": "RMA-7.jpg"}, json={})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("no such parameter: nme; known are: ")
+
+
 @pytest.mark.parametrize(
     "path", ["/v1/items", "/v1/review", "/v1/audit", "/v1/statistics", f"/v1/results/{datetime.now().date()}"]
 )

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -281,6 +282,21 @@ def test_a_decision_by_folder_can_be_taken_back(desk: Desk) -> None:
     desk.tend()
 
     assert path.exists()
+    assert desk.clean()
+
+
+def test_what_is_decided_is_moved_out_of_a_folder_of_no_category(desk: Desk) -> None:
+    moved = desk.move(desk.waiting(), "Strypes")
+    desk.tend()
+    now = datetime.now().astimezone()
+
+    outcome = desk.deciding.decide(
+        [moved.name[:26]], "stripes", reason=None, by="Anna", decided_at=now, categories=CATEGORIES
+    )
+
+    assert outcome.pending == []
+    assert not moved.exists()
+    assert [path.name for path in files_below(desk.installation.paths.archive)] == [moved.name]
     assert desk.clean()
 
 
