@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -107,15 +107,19 @@ def test_sighup_takes_a_new_configuration_over_and_refuses_a_bad_one(service: Ru
 
     assert csv_rows(service)[0]["return_id"] == "RMA77"
     service.config.write_text(good)
-    assert "last error: reload refused" in service.run("status").stdout
+    wait_for_status(service, lambda said: "last error: reload refused" in said)
 
     service.send(signal.SIGHUP)
-    deadline = time.monotonic() + 20
-    while "reload refused" in service.run("status").stdout:
-        assert time.monotonic() < deadline, service.log()[-2000:]
+    wait_for_status(service, lambda said: "reload refused" not in said)
 
     (refused,) = service.events("reload_refused")
     assert "batch.max_items" in str(refused["error"])
+
+
+def wait_for_status(service: RunningService, right: Callable[[str], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not right(said := service.run("status").stdout):
+        assert time.monotonic() < deadline, said
 
 
 def wait_for(service: RunningService, event: str) -> None:
