@@ -95,10 +95,12 @@ def _count(config: Config, report: Report) -> None:
     path = config.paths.state / LEDGER
     report.first_row = report.last_row = _last_row_reported(config.paths.state / REPORTS)
     shelves, categories, rejected = Counter[str](), Counter[str](), Counter[str]()
+    models = Counter[str]()
     with closing(Ledger(path)) as ledger:
         for row, verdict in ledger.verdicts_of(after=report.first_row):
             report.last_row = row
             shelves[verdict.shelf.value] += 1
+            models[verdict.model] += bool(verdict.model)
             if verdict.shelf is Shelf.REJECTED:
                 rejected[verdict.reason] += 1
                 if len(report.rejected_files) < reports.MOST_NAMED:
@@ -106,6 +108,10 @@ def _count(config: Config, report: Report) -> None:
             elif verdict.category is not None:
                 categories[verdict.category] += 1
     report.judged = shelves.total()
+    models = +models
+    if models:  # the one in force may be another one by now
+        counts = [f"{model} ({count})" for model, count in models.most_common()]
+        report.model = ", ".join(counts) if len(models) > 1 else next(iter(models))
     report.shelves = {shelf.value: shelves[shelf.value] for shelf in Shelf}
     report.categories, report.rejected = dict(categories.most_common()), dict(rejected.most_common())
     seen = shelves[Shelf.ARCHIVE] + shelves[Shelf.REVIEW]

@@ -135,6 +135,22 @@ def test_beside_a_service_nothing_is_judged_and_all_it_judged_is_reported(config
     assert (report.judged, report.archived_share, report.waiting_in_review) == (3, 0.5, 1)
 
 
+def test_the_models_that_judged_are_named_whichever_is_in_force(config: Config, spool: Spool) -> None:
+    ledger = Ledger(config.paths.state / LEDGER)
+    enter(ledger, example_verdict(0, model="old-1.0+1"), example_verdict(1, model="old-1.0+1"))
+    ledger.close()
+    with disk.lock(config.paths.state / LOCK):
+        tell(config)
+        first, _ = nightly.run(config)
+    ledger = Ledger(config.paths.state / LEDGER)
+    enter(ledger, *(example_verdict(n, model="new-1.0+2" if n == 4 else "old-1.0+1") for n in (2, 3, 4)))
+    ledger.close()
+    with disk.lock(config.paths.state / LOCK):
+        second, _ = nightly.run(config)
+
+    assert (first.model, second.model) == ("old-1.0+1", "old-1.0+1 (2), new-1.0+2 (1)")
+
+
 def test_what_the_service_holds_back_is_left_and_not_waited_for(config: Config, spool: Spool) -> None:
     Ledger(config.paths.state / LEDGER).close()
     drop(config, "open.jpg", b"half")
