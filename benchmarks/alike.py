@@ -22,6 +22,7 @@ from returnsd.web.view import View, views_of
 
 PICTURES = 1500
 SIZES = (2, 4, 8)
+TARGET = 0.94
 UNSEEN = ("validation", "calibration", "test")
 
 Rows = NDArray[np.float32]
@@ -54,6 +55,29 @@ def report(name: str, view: View, rows: Rows, labels: list[str], predicted: list
         print(f"  {name}, groups of {size} or more: {share:.0%} of the pictures, {pure:.0%} of one category")
 
 
+def report_sure(view: View, bundle: Bundle, rows: Rows, labels: list[str]) -> None:
+    """Print how many of what waits are as predicted, in groups of which the forest is sure and in others."""
+    probabilities = bundle.predict_proba(rows)
+    threshold = bundle.threshold(TARGET)
+    waits = np.flatnonzero(probabilities.max(axis=1) < (2.0 if threshold is None else threshold))
+    best = probabilities.argmax(axis=1)
+    alike = Alike(view.near)
+    alike.add([str(i) for i in waits], view.rows(rows[waits]))
+    groups: dict[tuple[int, int], list[int]] = {}
+    for key, group in alike.group_of.items():
+        groups.setdefault((group, int(best[int(key)])), []).append(int(key))
+    found: dict[bool, list[bool]] = {True: [], False: []}
+    for members in groups.values():
+        if len(members) > 1:
+            sure = probabilities[members].max(axis=1).mean() >= view.sure
+            found[bool(sure)] += [labels[i] == bundle.categories[best[i]] for i in members]
+    for sure, right in found.items():
+        words = "sure" if sure else "not sure"
+        print(
+            f"  of what waits, in groups of which it is {words}: {len(right)} pictures, {np.mean(right):.0%} as told"
+        )
+
+
 def main() -> None:
     """Print the figures."""
     bundle = Bundle.load(Path(os.environ.get("RETURNSD_BENCH_BUNDLE", EMBEDDED / "retail21")))
@@ -63,6 +87,7 @@ def main() -> None:
     right = np.mean([label == category for label, category in zip(labels, predicted, strict=True)])
     print(f"{len(rows)} pictures, {right:.0%} predicted rightly; alike ones of one predicted category together:")
     report("by probabilities", views_of(bundle)[0], rows, labels, predicted)
+    report_sure(views_of(bundle)[0], bundle, rows, labels)
     few = replace(bundle, categories=bundle.categories[:2])
     report("by directions", views_of(few)[0], rows, labels, predicted)
     report("by basic features", views_of(None)[0], rows, labels, predicted)

@@ -169,9 +169,7 @@ class Spool:
         target = self.decided_place(decision)
         folders = dict.fromkeys(place.parent for place in lay_at)
         folders.pop(target.parent, None)
-        source = self.find(decision.item_id, decision.file_name, list(folders))
-        if source is None:  # someone may have put it into a folder that means nothing
-            source = self.find(decision.item_id, decision.file_name, self.folders_in_review())
+        source = self.find_below(decision.item_id, decision.file_name, list(folders))
         if source is None:
             return None
         with suppress(FileNotFoundError):  # another process carries out the same decision
@@ -211,11 +209,14 @@ class Spool:
             return [self.shelf(verdict.shelf) / policy.shelf_place(verdict)]
         return [self.decided_place(decision)]
 
-    def folders_in_review(self) -> list[Path]:
-        """Return the folders that people have made in review, whatever they are called."""
-        with suppress(FileNotFoundError), os.scandir(self.paths.review) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
-        return []
+    def find_below(self, wanted_id: str, file_name: str, folders: list[Path]) -> Path | None:
+        """Return what `find` does; of review, the folders that people have made there are looked into, too."""
+        found = self.find(wanted_id, file_name, folders)
+        if found is None and self.paths.review in folders:
+            with suppress(FileNotFoundError), os.scandir(self.paths.review) as entries:
+                made = sorted(Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False))
+                return self.find(wanted_id, file_name, made)
+        return found
 
     def find(self, wanted_id: str, file_name: str, folders: list[Path]) -> Path | None:
         """Return the file of an item in these folders, by its usual name or else by the id in its name."""

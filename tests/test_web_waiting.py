@@ -248,12 +248,10 @@ def test_with_few_categories_the_directions_are_compared_if_there_are_any(tiny: 
 def test_of_pictures_of_which_the_forest_is_not_sure_only_those_that_look_alike_stand_together(room: Room) -> None:
     ids = room.receive("stripes", 2, 71, 30)
     room.held()
-    alike, sure = room.room._alike, room.room._sure
     said = Alike(-1.0)  # as if the forest said the same of all
     said.add(ids, np.ones((3, 5), np.float32))
-    (looks,) = alike.values()
-    room.room._alike = {(0, "said"): said, (1, "looks"): looks}
-    sure |= {0: 2.0, 1: 0.0}
+    (looks,) = room.room._alike.values()
+    room.room._alike = {(0.0, "judged"): looks, (2.0, "judged"): said}  # nothing is as sure as that
 
     sections = room.room.arrange("alike")
 
@@ -261,7 +259,7 @@ def test_of_pictures_of_which_the_forest_is_not_sure_only_those_that_look_alike_
         len(members) for members in looks.members.values() if len(members) > 1
     ]
 
-    sure[0] = 0.0
+    room.room._alike = {(0.0, "judged"): looks, (0.1, "judged"): said}
     assert [len(section.items) for section in room.room.arrange("alike") if section.alike] == [3]
 
 

@@ -65,7 +65,7 @@ def _whole(least: int) -> Callable[[str], int]:
     """Return how argparse reads a whole number of at least so much."""
 
     def read(text: str) -> int:
-        if not text.strip().isascii() or not text.strip().lstrip("-").isdigit() or int(text) < least:
+        if not (text.isascii() and text.isdecimal()) or int(text) < least:
             raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least} up")
         return int(text)
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import cv2
@@ -30,8 +30,6 @@ SHARES = {"train": 0.73, "validation": 0.04, "calibration": 0.10, "test": 0.13}
 FEWEST = 8
 """A category with fewer usable pictures cannot be learnt, calibrated and tested."""
 
-COLUMNS = ("path", "label", "sha256", "group", "split", "left_out")
-
 _HASH_SIDE = 16
 _AGAIN = ": run `python -m training prepare` first"
 
@@ -46,6 +44,9 @@ class Entry:
     group: str
     split: str
     left_out: str
+
+
+COLUMNS = tuple(column.name for column in fields(Entry))
 
 
 def prepare(pictures: Sequence[Labelled], seed: int, jobs: int = 1) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""What is where: long vectors of coarse grids over the picture, made to be weighed by a linear score.
+"""What is where: long vectors of coarse grids over the picture, made to be compared as a whole.
 
 Histograms of oriented gradients (Dalal, Triggs, 2005) at three cell sizes, palette histograms by region, and a
 small picture.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from returnsd import disk
 from returnsd.errors import Unreadable
-from returnsd.records import Decision, Shelf, Verdict
+from returnsd.records import Decision, Verdict
 from returnsd.spool import Spool
 from returnsd.web.judge import Judge
 
@@ -95,9 +95,7 @@ class Previews:
         if verdict is not None:
             places = self._spool.expected_places(verdict, decision) + self._spool.expected_places(verdict, None)
             folders = list(dict.fromkeys(place.parent for place in places))
-            found = self._spool.find(item_id, verdict.file_name, folders)
-            if found is None and verdict.shelf is Shelf.REVIEW:  # in a folder there that means nothing, perhaps
-                found = self._spool.find(item_id, verdict.file_name, self._spool.folders_in_review())
+            found = self._spool.find_below(item_id, verdict.file_name, folders)
             if found is not None:
                 return found
         queued = self._spool.find_queued(item_id)

@@ -37,7 +37,7 @@ class View:
 
 
 def views_of(bundle: Bundle | None) -> tuple[View, ...]:
-    """Return how to look at the features of pictures that a bundle judged, the first first; None: not at hand."""
+    """Return how to look at the features of pictures that a bundle judged; None is a bundle not at hand."""
     if bundle is None or len(bundle.categories) < _ENOUGH_CATEGORIES:
         return (_looks(bundle, near=0.4),)
     known = bundle

@@ -49,8 +49,7 @@ class WaitingRoom:
     version: int = 0
     held: dict[str, Verdict] = field(default_factory=dict)
     beyond: int = 0
-    _alike: dict[tuple[int, str], Alike] = field(default_factory=dict)  # by number of the view, and model
-    _sure: dict[int, float] = field(default_factory=dict)
+    _alike: dict[tuple[float, str], Alike] = field(default_factory=dict)  # by how sure a view wants it, and model
     _seen_to: int = 0
     _decided_to: int | None = None
     _gone: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=_MOST_GONE))
@@ -100,10 +99,8 @@ class WaitingRoom:
             by_model.setdefault(self.held[item_id].model, []).append(item_id)
         for model, keys in by_model.items():
             rows = np.stack([vectors[key] for key in keys])
-            views = views_of(bundle if bundle is not None and bundle.id == model else None)
-            for number, view in enumerate(views):
-                self._sure[number] = max(view.sure, self._sure.get(number, 0.0))
-                self._alike.setdefault((number, model), Alike(view.near)).add(keys, view.rows(rows))
+            for view in views_of(bundle if bundle is not None and bundle.id == model else None):
+                self._alike.setdefault((view.sure, model), Alike(view.near)).add(keys, view.rows(rows))
 
     def remove(self, item_id: str) -> None:
         """Let an item go: it was decided, or does not wait after all."""
@@ -132,10 +129,10 @@ class WaitingRoom:
             return [Section(order, None, False, items)] if items else []
         groups: list[Section] = []
         grouped: set[str] = set()
-        for (number, _), alike in sorted(self._alike.items(), key=lambda entry: entry[0][0]):
+        for (sure, _), alike in sorted(self._alike.items(), key=lambda entry: -entry[0][0]):
             for members in alike.members.values():
                 for items in self._same_category(member for member in members if member not in grouped):
-                    if len(items) > 1 and _mean_confidence(items) >= self._sure[number]:
+                    if len(items) > 1 and _mean_confidence(items) >= sure:
                         groups.append(Section(f"g-{items[0].item_id}", items[0].category, True, items))
                         grouped.update(item.item_id for item in items)
         single = [verdict for item_id, verdict in self.held.items() if item_id not in grouped]
