@@ -10,16 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from returnsd.memory import Memory
 from returnsd.vision.extractor import Extractor
-from training import extract, kernel, learn, prepare, train
-from training.directions import directions
+from training import extract, learn, prepare, train
 from training.picture_steps import MANIFEST, opened, read_learnt
 
 SEED = 1
-SAMPLE = 6000  # pictures that directions are learnt from
 COMPARED: Mapping[str, tuple[str, ...]] = {
     "basic": ("basic",),
     "grids": ("grids",),
@@ -34,17 +30,13 @@ def accuracy(kind: learn.Kind, work: Path, store: extract.Store) -> float:
     """Return how many unseen pictures the memory's highest score names rightly."""
     entries = prepare.read(work / MANIFEST)
     categories = len(train.categories_of(entries))
-    learnt = dict(read_learnt(work, "best"))
+    learnt = read_learnt(work, "best")
     settings = learn.settings_of(learnt, learn.KINDS["best"])
-    extractor = Extractor(learnt, settings)
-    training = train.side(entries, store, "train")
-    sample = [training.names[i] for i in np.random.default_rng(SEED).permutation(len(training.names))[:SAMPLE]]
-    for name, count in kind.near.items():
-        rows = store.rows(sample, extractor.columns([name]))
-        learnt |= directions(name, rows, count, kind.shares[name], SEED)
-    extractor = Extractor(learnt, settings | {"near": list(kind.near)})
-    vectors = train.features(extractor, store, training.names)[:, -extractor.directions :]
-    memory = Memory(kernel.fit(vectors, training.truth, categories, kind.penalty, SEED).arrays(), categories)
+    training, cache = train.side(entries, store, "train"), work / "remembered"
+    *_, seen = train.learn_to_see(kind, learnt, settings, store, training, categories, cache, SEED)
+    assert isinstance(seen, train.Seen)
+    assert seen.memory is not None
+    extractor, memory = Extractor(seen.arrays, seen.settings), Memory(seen.memory, categories)
     right = 0
     sides = [train.side(entries, store, split) for split in ("validation", "calibration")]
     for side in sides:

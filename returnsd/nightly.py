@@ -100,7 +100,8 @@ def _count(config: Config, report: Report) -> None:
         for row, verdict in ledger.verdicts_of(after=report.first_row):
             report.last_row = row
             shelves[verdict.shelf.value] += 1
-            models[verdict.model] += bool(verdict.model)
+            if verdict.model:
+                models[verdict.model] += 1
             if verdict.shelf is Shelf.REJECTED:
                 rejected[verdict.reason] += 1
                 if len(report.rejected_files) < reports.MOST_NAMED:
@@ -108,7 +109,6 @@ def _count(config: Config, report: Report) -> None:
             elif verdict.category is not None:
                 categories[verdict.category] += 1
     report.judged = shelves.total()
-    models = +models
     if models:  # the one in force may be another one by now
         counts = [f"{model} ({count})" for model, count in models.most_common()]
         report.model = ", ".join(counts) if len(models) > 1 else next(iter(models))

@@ -111,8 +111,8 @@ def _bundle(asked: argparse.Namespace) -> Bundle:
 
 
 def _check_categories(bundle: Bundle, entries: list[prepare.Entry]) -> None:
-    ours, its = set(train.categories_of(entries)), set(bundle.categories)
-    if ours != its:
+    if train.categories_of(entries) != bundle.categories:  # in the same order, too: they are known by number
+        ours, its = set(train.categories_of(entries)), set(bundle.categories)
         only = "; ".join(
             f"only in the {where}: {', '.join(sorted(names))}"
             for where, names in (("manifest", ours - its), ("bundle", its - ours))

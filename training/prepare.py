@@ -151,7 +151,7 @@ def _none_empty(splits: list[str]) -> list[str]:
 def write(entries: Sequence[Entry], path: Path) -> None:
     """Write the manifest as CSV, whole or not at all."""
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, list(asdict(entries[0])))
+    writer = csv.DictWriter(buffer, COLUMNS)
     writer.writeheader()
     writer.writerows(asdict(entry) for entry in entries)
     disk.replace(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
