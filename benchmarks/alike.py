@@ -74,7 +74,7 @@ def report_sure(view: View, bundle: Bundle, rows: Rows, labels: list[str]) -> No
     for sure, right in found.items():
         words = "sure" if sure else "not sure"
         print(
-            f"  of what waits, groups of which it is {words}: {len(right)} pictures, {np.mean(right):.0%} as told"
+            f"  of what waits, groups it is {words} of: {len(right)} pictures, {np.mean(right):.0%} as told"
         )
 
 
