@@ -73,9 +73,7 @@ def report_sure(view: View, bundle: Bundle, rows: Rows, labels: list[str]) -> No
             found[bool(sure)] += [labels[i] == bundle.categories[best[i]] for i in members]
     for sure, right in found.items():
         words = "sure" if sure else "not sure"
-        print(
-            f"  of what waits, groups it is {words} of: {len(right)} pictures, {np.mean(right):.0%} as told"
-        )
+        print(f"  of what waits, groups it is {words} of: {len(right)} pictures, {np.mean(right):.0%} as told")
 
 
 def main() -> None:
